@@ -1,0 +1,147 @@
+"""Simulated focal lesions: irregular, soft-edged, bright or dark, in three grades of conspicuity."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.spatial.transform import Rotation
+
+from hrcam_monai.data.anatomy import smooth_field
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Range of a lesion's contrast-to-noise ratio and of its mean radius in mm."""
+
+    cnr: tuple[float, float]
+    radius: tuple[float, float]
+
+
+GRADES = {
+    "plain": Grade(cnr=(12.0, 16.0), radius=(9.0, 14.0)),
+    "moderate": Grade(cnr=(8.0, 12.0), radius=(7.0, 12.0)),
+    "faint": Grade(cnr=(5.0, 8.0), radius=(6.0, 9.0)),
+}
+RANGE = (0.35, 1.05)  # of a lesion's mean intensity: that of healthy tissue (white matter is about 1)
+TRIES = 50  # places tried for a lesion before it is left out
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """What was drawn: kept in the subject's record, so that results can be read by conspicuity.
+
+    Attributes:
+        grade: key of `GRADES`.
+        sign: "hyper" or "hypo" (intense).
+        cnr: mean absolute change of intensity inside the mask over the standard deviation of the noise.
+        radius_mm: mean radius asked for.
+        volume_mm3: volume of the mask.
+        centre_world_mm: centre of the mask in world coordinates (RAS+).
+    """
+
+    grade: str
+    sign: str
+    cnr: float
+    radius_mm: float
+    volume_mm3: float
+    centre_world_mm: tuple[float, float, float]
+
+    def record(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def lesion_profile(rng: np.random.Generator, shape: tuple[int, ...], centre: np.ndarray, radius: float) -> np.ndarray:
+    """Soft indicator in [0, 1] of one irregular blob on a grid of `shape`; centre and radius in voxels.
+
+    A turned ellipsoid (axes 0.75 to 1.3 of the radius) whose surface a smooth random field moves in and out.
+    """
+    half = int(np.ceil(2.0 * radius)) + 1
+    low = np.maximum(np.floor(centre).astype(int) - half, 0)
+    high = np.minimum(np.floor(centre).astype(int) + half + 1, shape)
+    box = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(low, high, strict=True)], indexing="ij"), -1) - centre
+    turn = Rotation.random(random_state=rng).as_matrix()
+    axes = radius * rng.uniform(0.75, 1.3, 3)
+    rho = np.linalg.norm(box @ turn / axes, axis=-1)
+    bumps = smooth_field(rng, (24,) * 3, 7, 0.35)  # one field over the blob's own box, whatever the voxel size
+    at = (box / (2.0 * half) + 0.5) * 23
+    rho = rho + map_coordinates(bumps, np.moveaxis(at, -1, 0), order=1, mode="nearest")
+    out = np.zeros(shape, dtype=np.float32)
+    softness = max(0.08, 0.5 / radius)  # an edge about one voxel wide at least
+    out[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1.0 / (1.0 + np.exp((rho - 1.0) / softness))
+    return out
+
+
+def _find_place(
+    image: np.ndarray,
+    mask: np.ndarray,
+    depth: np.ndarray,
+    rng: np.random.Generator,
+    radius: float,
+    spacing: float,
+    contrast: float,
+) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """Soft profile, core and sign of a blob that fits into the brain, beside the others, at this contrast; or None."""
+    room = np.argwhere(depth > 0.7 * radius)
+    for _ in range(TRIES if len(room) else 0):
+        centre = room[rng.integers(len(room))] + rng.uniform(-0.5, 0.5, 3)
+        soft = lesion_profile(rng, image.shape, centre, radius / spacing) * (depth > 0)
+        core = soft > 0.5
+        if not core.any() or (mask[core] > 0).any():
+            continue
+        mean = float(image[core].mean())
+        signs = [s for s in (1.0, -1.0) if RANGE[0] <= mean + s * contrast <= RANGE[1]]
+        if signs:
+            return soft, core, signs[rng.integers(len(signs))]
+    return None
+
+
+def add_lesions(
+    image: np.ndarray, affine: np.ndarray, rng: np.random.Generator, grade: str, count: int, noise_std: float
+) -> tuple[np.ndarray, np.ndarray, list[Lesion]]:
+    """Draw `count` lesions of one grade into a brain (0 outside, about 1 in white matter), before noise is added.
+
+    Lesions do not touch; one that finds no place is left out. At last the intensities of the whole brain are matched to
+    those that it had without lesions, rank by rank: no histogram tells an abnormal brain from a normal one.
+
+    Args:
+        image: float32 [X, Y, Z] on an isotropic grid.
+        affine: 4x4 voxel to world of that grid.
+        noise_std: standard deviation of the noise to come, the unit of the contrast.
+
+    Returns:
+        the image with lesions, the uint8 mask, one `Lesion` each.
+    """
+    spacing = float(np.sqrt((affine[:3, 0] ** 2).sum()))
+    brain = image > 0
+    depth = distance_transform_edt(brain) * spacing
+    healthy, mask = image, np.zeros(image.shape, np.uint8)
+    cores: list[tuple[np.ndarray, float]] = []
+    while len(cores) < count:
+        radius = rng.uniform(*GRADES[grade].radius)
+        contrast = rng.uniform(*GRADES[grade].cnr) * noise_std
+        place = _find_place(image, mask, depth, rng, radius, spacing, contrast)
+        if place is None:
+            break
+        soft, core, sign = place
+        image = np.where(brain, np.clip(image + sign * contrast * soft / soft[core].mean(), 0.05, None), 0)
+        mask[core] = 1
+        cores.append((core, radius))
+    image = image.astype(np.float32)
+    image[brain] = np.sort(healthy[brain])[np.argsort(np.argsort(image[brain], kind="stable"), kind="stable")]
+    lesions = []
+    for core, radius in cores:
+        change = (image - healthy)[core]
+        centre = affine[:3, :3] @ np.argwhere(core).mean(0) + affine[:3, 3]
+        lesions.append(
+            Lesion(
+                grade,
+                "hyper" if change.mean() > 0 else "hypo",
+                round(float(np.abs(change).mean() / noise_std), 2),
+                round(radius, 2),
+                round(float(core.sum()) * spacing**3, 1),
+                (round(float(centre[0]), 1), round(float(centre[1]), 1), round(float(centre[2]), 1)),
+            )
+        )
+    return image, mask, lesions

@@ -1,0 +1,175 @@
+"""Manifests: which images make a task, with labels and subject-level splits (schema: data_manifests/README.md)."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SPLITS = ("training", "validation", "test")
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used: the message names the file, every fault and the remedy."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One subject left out: what, which file, and why."""
+
+    subject: str
+    file: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A checked manifest.
+
+    Attributes:
+        path: the file.
+        classes: names of the classes; the index is the label. The first is the reference (no abnormality).
+        entries: of each split, dictionaries with absolute `image` and `mask` paths, integer `label`, `subject`.
+        failures: entries left out: a missing file or an unknown label.
+    """
+
+    path: Path
+    classes: list[str]
+    entries: dict[str, list[dict[str, Any]]]
+    failures: list[Failure] = field(default_factory=list)
+
+    def items(self, split: str, masks: bool = False, slices: bool = False) -> list[dict[str, Any]]:
+        """Entries of one split; lesion masks and slice ranges only where they are asked for.
+
+        Raises:
+            ManifestError: the split is empty or unknown.
+        """
+        entries = self.entries.get(split, [])
+        if not entries:
+            left = f" ({len(self.failures)} entries were left out)" if self.failures else ""
+            raise ManifestError(f"{self.path}: split '{split}' is empty{left}; list at least one usable image there.")
+        left_out = {k for k, kept in (("mask", masks), ("slices", slices)) if not kept}
+        return [{k: v for k, v in entry.items() if k not in left_out} for entry in entries]
+
+    def all_items(self) -> list[dict[str, Any]]:
+        """Entries of all splits, without masks and slice ranges."""
+        return [item for split in SPLITS if self.entries.get(split) for item in self.items(split)]
+
+
+def manifest_path(source: str | Path) -> Path:
+    """The manifest that a path means: itself, or `manifest.json` in it when it is a folder."""
+    path = Path(source)
+    return path / "manifest.json" if path.is_dir() else path
+
+
+def _inside(root: Path, relative: str) -> Path | None:
+    """The file in the data folder, or None if the path is absolute or climbs out of it."""
+    normal = posixpath.normpath(str(relative).replace("\\", "/"))
+    if posixpath.isabs(normal) or normal.startswith("..") or ":" in normal.split("/")[0]:
+        return None
+    return root / normal
+
+
+def load_manifest(
+    source: str | Path, root: str | Path | None = None, classes: Sequence[str] | None = None, strict: bool = False
+) -> Manifest:
+    """Read and check a manifest.
+
+    Faults of the whole (a subject in two splits, an image listed twice, a path that leaves the data folder, a missing
+    key) raise. Faults of one entry (missing file, unknown label) leave it out and are listed in `failures`.
+
+    Args:
+        source: the JSON file, or the folder that holds a `manifest.json`.
+        root: folder that image paths start from; by default the manifest's own.
+        classes: the class names that a network was made for; they must be the manifest's.
+        strict: raise for faults of one entry too.
+
+    Raises:
+        ManifestError: as above.
+
+    Example:
+        >>> load_manifest("cohort/manifest.json").items("training")[0]["label"]  # doctest: +SKIP
+        0
+    """
+    path = manifest_path(source)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such manifest; give a JSON file, or a folder with a manifest.json.") from None
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{path}: not a readable JSON file ({error}).") from None
+    folder = Path(root) if root is not None else path.parent
+    listed = content.get("classes") if isinstance(content, dict) else None
+    if not isinstance(listed, list) or len(listed) < 2 or len(set(map(str, listed))) < len(listed):
+        raise ManifestError(f'{path}: "classes" must list at least two different class names.')
+    names = [str(c) for c in listed]
+    if classes is not None and names != list(classes):
+        raise ManifestError(f"{path}: classes are {names}, the configuration's are {list(classes)}; make them the same.")
+
+    faults: list[str] = []
+    failures: list[Failure] = []
+    entries: dict[str, list[dict[str, Any]]] = {}
+    splits_of: dict[str, set[str]] = {}
+    images: Counter[str] = Counter()
+    for split in SPLITS:
+        for number, raw in enumerate(content.get(split, [])):
+            where = f"{split}[{number}]"
+            missing = [k for k in ("image", "label", "subject") if k not in raw]
+            if missing:
+                faults.append(f"{where} has no {', '.join(missing)}")
+                continue
+            subject = str(raw["subject"])
+            splits_of.setdefault(subject, set()).add(split)
+            entry = {k: v for k, v in raw.items() if not k.startswith("_")} | {"subject": subject, "split": split}
+            outside = False
+            for key in ("image", "mask"):
+                if entry.get(key) is None:
+                    entry.pop(key, None)
+                    continue
+                file = _inside(folder, raw[key])
+                if file is None:
+                    faults.append(f"{where}: {key} '{raw[key]}' leaves the data folder; use a path inside {folder}")
+                    outside = True
+                    continue
+                entry[key] = str(file)
+            if outside:
+                continue
+            images[entry["image"]] += 1
+            problem = _entry_problem(entry, names)
+            if problem:
+                failures.append(Failure(subject, entry["image"], problem))
+                continue
+            label = entry["label"]
+            entry["label"] = names.index(label) if isinstance(label, str) else int(label)
+            entries.setdefault(split, []).append(entry)
+    faults += [f"image '{i}' is listed {n} times; list it once" for i, n in images.items() if n > 1]
+    faults += [
+        f"subject '{s}' is in {' and '.join(sorted(found))}; keep all images of a subject in one split"
+        for s, found in splits_of.items()
+        if len(found) > 1
+    ]
+    if strict:
+        faults += [f"{f.subject}: {f.error}" for f in failures]
+    if faults:
+        raise ManifestError(f"{path}: " + "; ".join(faults) + ".")
+    return Manifest(path, names, entries, failures)
+
+
+def _entry_problem(entry: dict[str, Any], classes: list[str]) -> str | None:
+    for key in ("image", "mask"):
+        if key in entry and not Path(entry[key]).exists():
+            return f"{key} file is missing: {entry[key]}; correct the path or restore the file"
+    label = entry["label"]
+    known = label in classes if isinstance(label, str) else label in range(len(classes))
+    if isinstance(label, bool) or not known:
+        return f"label '{label}' is none of the classes {classes}; correct the label or the manifest's classes"
+    slices = entry.get("slices")
+    if slices is not None:
+        pairs = isinstance(slices, list) and all(isinstance(r, list) and len(r) == 2 and 0 <= r[0] <= r[1] for r in slices)
+        if not pairs or not slices:
+            return f"slices must be ranges [[first, last], ...] of voxel indices, not {slices}"
+    return None

@@ -1,0 +1,108 @@
+"""Read one scan, and say in one line what is wrong with it when it cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import LoadImage
+
+from hrcam_monai.data.sources import is_dicom
+
+
+class ScanError(ValueError):
+    """A scan that cannot be used: the message names the file, the fault and the remedy."""
+
+
+def check_dicom_series(folder: Path) -> None:
+    """See that a folder holds one complete DICOM series.
+
+    Raises:
+        ScanError: two series, a missing or doubled slice, or slices that do not lie on one line.
+    """
+    import pydicom
+
+    headers = [pydicom.dcmread(p, stop_before_pixels=True) for p in sorted(folder.iterdir()) if p.is_file() and is_dicom(p)]
+    if not headers:
+        raise ScanError(f"{folder}: holds no DICOM file; give a folder with the files of one series.")
+    series = {str(h.SeriesInstanceUID) for h in headers}
+    if len(series) > 1:
+        raise ScanError(f"{folder}: holds {len(series)} DICOM series; put each series into a folder of its own.")
+    if any("ImagePositionPatient" not in h or "ImageOrientationPatient" not in h for h in headers):
+        raise ScanError(f"{folder}: a DICOM file has no position or orientation; export the original slices, not derived images.")
+    if len(headers) < 3:
+        return
+    orientation = np.array(headers[0].ImageOrientationPatient, dtype=float)
+    if any(not np.allclose(np.array(h.ImageOrientationPatient, dtype=float), orientation, atol=1e-3) for h in headers):
+        raise ScanError(f"{folder}: slices differ in orientation (a localiser?); keep the slices of one stack.")
+    normal = np.cross(orientation[:3], orientation[3:])
+    gaps = np.diff(sorted(float(normal @ np.array(h.ImagePositionPatient, dtype=float)) for h in headers))
+    step = float(np.median(gaps))
+    if step <= 0 or gaps.min() < 0.5 * step:
+        raise ScanError(f"{folder}: two slices lie at the same place; remove the doubled files or split the series.")
+    if gaps.max() > 1.5 * step:
+        lost = round(float(gaps.max()) / step) - 1
+        raise ScanError(
+            f"{folder}: {lost} slice(s) missing (gap of {gaps.max():.1f} mm, others {step:.1f} mm); export the series again."
+        )
+
+
+def read_scan(path: str | Path, channels: int = 1) -> MetaTensor:
+    """Read a volume: NIfTI, NRRD, MHA/MHD, or a folder with one DICOM series.
+
+    Args:
+        path: file or DICOM folder.
+        channels: channels expected.
+
+    Returns:
+        float32 MetaTensor [channels, X, Y, Z] with its affine (RAS+ world).
+
+    Raises:
+        ScanError: missing, empty, truncated or not an image; not 3-D; other channels; a side of zero; NaN or Inf; constant.
+
+    Example:
+        >>> read_scan("scan.nii.gz").shape  # doctest: +SKIP
+        torch.Size([1, 182, 218, 182])
+    """
+    file = Path(path)
+    if not file.exists():
+        raise ScanError(f"{file}: no such file; correct the path or restore the file.")
+    if file.is_dir():
+        check_dicom_series(file)
+    elif file.stat().st_size == 0:
+        raise ScanError(f"{file}: is empty (0 bytes); copy it again from its source.")
+    try:
+        reader = "NibabelReader" if file.name.lower().endswith((".nii", ".nii.gz")) else "ITKReader"
+        image = LoadImage(reader, image_only=True, ensure_channel_first=False)(str(file))
+    except Exception as error:
+        cause = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__  # type: ignore[assignment]
+        reason = " ".join(str(cause).split())[:160]
+        raise ScanError(
+            f"{file}: cannot be read as an image ({reason}); it may be cut short or of another format: "
+            "copy it again, or convert it to NIfTI."
+        ) from None
+    if image.ndim == 4 and image.shape[-1] == 1:
+        image = image[..., 0]
+    if 0 in image.shape:
+        raise ScanError(f"{file}: has a side of zero voxels (shape {tuple(image.shape)}); export it again.")
+    found = 1 if image.ndim <= 3 else int(image.shape[-1])
+    if image.ndim > 4 or found != channels:
+        raise ScanError(
+            f"{file}: has {found} channels or volumes (shape {tuple(image.shape)}), expected {channels}; "
+            "save the one volume to use in a file of its own."
+        )
+    if image.ndim < 3:
+        raise ScanError(f"{file}: is {image.ndim}-D (shape {tuple(image.shape)}), expected a 3-D volume.")
+    image = image.unsqueeze(0) if image.ndim == 3 else image.movedim(-1, 0)
+    image = image.to(torch.float32)
+    if not torch.isfinite(image).all():
+        bad = int((~torch.isfinite(image)).sum())
+        raise ScanError(f"{file}: {bad} voxels are NaN or infinite; replace them (0 outside the brain) and save again.")
+    if float(image.min()) == float(image.max()):
+        raise ScanError(f"{file}: every voxel is {float(image.min()):g}; it shows nothing: check how it was made.")
+    image.meta["original_channel_dim"] = 0
+    return image

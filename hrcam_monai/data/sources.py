@@ -1,0 +1,69 @@
+"""What to run inference on: one file, a folder, a DICOM series or a manifest becomes a list of items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+
+def is_scan(path: Path) -> bool:
+    """Whether the name is that of a volume that can be read, hidden files aside."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, by its preamble: names of DICOM files mean nothing."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _subject(path: Path, root: Path) -> str:
+    """A name for outputs: the path below the root, without its suffix."""
+    relative = path.relative_to(root) if path != root else Path(path.name)
+    name = "_".join(relative.parts)
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    return name or "scan"
+
+
+def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """Items `{"image", "subject", ...}` of a source, and what had to be left out.
+
+    A manifest (or a folder with `manifest.json`) gives its entries, of one split or of all. Any other folder is
+    searched for volumes, folders within it too; a folder that holds DICOM files is one item, its series.
+
+    Raises:
+        ManifestError: nothing to read there.
+
+    Example:
+        >>> find_items("scan.nii.gz")  # doctest: +SKIP
+        ([{'image': 'scan.nii.gz', 'subject': 'scan'}], [])
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise ManifestError(f"{path}: no such file or folder; give an image, a folder of images or a manifest.")
+    if path.suffix == ".json" or (path / "manifest.json").is_file():
+        manifest = load_manifest(path)
+        return (manifest.items(split) if split else manifest.all_items()), manifest.failures
+    if path.is_file():
+        return [{"image": str(path), "subject": _subject(path, path.parent)}], []
+    folders = [path, *sorted(p for p in path.rglob("*") if p.is_dir() and not p.name.startswith("."))]
+    items = []
+    for folder in folders:
+        files = sorted(p for p in folder.iterdir() if p.is_file())
+        scans = [p for p in files if is_scan(p)]
+        if not scans and any(is_dicom(p) for p in files):
+            scans = [folder]
+        items += [{"image": str(p), "subject": _subject(p, path)} for p in scans]
+    if not items:
+        raise ManifestError(f"{path}: holds no image; expected {', '.join(SUFFIXES)} files or DICOM series.")
+    return items, []

@@ -1,0 +1,166 @@
+"""The evaluator of a cohort, and the steps of a training run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.handlers import Checkpoint
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import CheckpointSaver
+from monai.inferers import Inferer
+from torch import nn
+
+from hrcam_monai.data.cohort import FAILED
+from hrcam_monai.data.failures import Failures
+from hrcam_monai.distributed import is_main_process
+
+logger = logging.getLogger(__name__)
+
+
+class CohortEvaluator(SupervisedEvaluator):
+    """MONAI's SupervisedEvaluator, in which a subject that fails is noted and the others go on. One subject a batch.
+
+    Args:
+        failures: where failed subjects are noted.
+        kwargs: of `SupervisedEvaluator`.
+    """
+
+    def __init__(self, failures: Failures, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.failures = failures
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
+        if FAILED in batchdata:
+            for subject, file, error in zip(batchdata["subject"], batchdata["image"], batchdata[FAILED], strict=True):
+                self.failures.add(subject, file, error)
+            return []
+        try:
+            return super()._iteration(engine, batchdata)
+        except PermissionError:
+            raise  # the output folder is not the fault of this subject
+        except Exception as error:
+            for subject in batchdata["subject"]:
+                self.failures.add(subject, "", error)
+            logger.debug("traceback", exc_info=error)
+            return []
+
+
+def last_checkpoint(run_dir: str | Path, prefix: str) -> Path | None:
+    """The newest checkpoint that CheckpointSaver left of a stage, or None.
+
+    Example:
+        >>> last_checkpoint("no/such/folder", "train")
+    """
+    found = list(Path(run_dir).glob(f"{prefix}_checkpoint_epoch=*.pt"))
+    return max(found, key=lambda p: p.stat().st_mtime) if found else None
+
+
+def run_stage(
+    trainer: SupervisedTrainer,
+    state: dict[str, Any],
+    run_dir: str | Path,
+    name: str,
+    resume: bool = False,
+    weights: str | Path | None = None,
+) -> None:
+    """Run one stage of training, or the rest of it; a checkpoint is kept after every epoch.
+
+    Args:
+        trainer: of the stage.
+        state: what a checkpoint holds beside the trainer: network, optimizer, lr_scheduler.
+        run_dir: where checkpoints are.
+        name: their prefix.
+        resume: go on from the newest checkpoint; a stage that is complete is not run again.
+        weights: where the network's weights after this stage are kept too, unless it has no epoch.
+    """
+    state = {**state, "trainer": trainer}
+    epochs = trainer.state.max_epochs or 0
+    checkpoint = last_checkpoint(run_dir, name) if resume else None
+    if checkpoint is not None:
+        logger.info("%s: resuming from %s", name, checkpoint)
+        device = trainer.state.device  # type: ignore[attr-defined]
+        Checkpoint.load_objects(state, torch.load(checkpoint, map_location=device, weights_only=True))
+    if trainer.state.epoch < epochs:
+        if is_main_process():
+            CheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=1).attach(trainer)
+        trainer.run()
+    if weights is not None and epochs:
+        save_weights(state["network"], weights)
+
+
+def load_weights(network: nn.Module, path: str | Path | None) -> None:
+    """Load a plain state dictionary into a network; nothing if the path is None.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the weights are another network's.
+    """
+    if path is None:
+        return
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such weights file; train first, or give the path of one.")
+    device = next(network.parameters()).device
+    try:
+        network.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path}: weights of another network ({reason}); use the configuration they were trained with."
+        ) from None
+
+
+def load_best(network: nn.Module, run_dir: str | Path) -> None:
+    """Load the checkpoint of the best key metric, if validation has left one."""
+    best = Path(run_dir) / "best.pt"
+    if best.is_file():
+        device = next(network.parameters()).device
+        Checkpoint.load_objects({"network": network}, torch.load(best, map_location=device, weights_only=True))
+
+
+def save_weights(network: nn.Module, path: str | Path) -> None:
+    """Save a network's state dictionary, that of the network itself under DDP, on the main process only."""
+    if is_main_process():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(getattr(network, "module", network).state_dict(), path)
+        logger.info("weights: %s", path)
+
+
+@torch.no_grad()
+def calibrate(network: nn.Module, inferer: Inferer, loader: Iterable[dict[str, Any]], device: torch.device) -> list[float]:
+    """Shift the bias of the head so that the volumes' logits fit their labels best (least cross entropy).
+
+    Training sees slices, prediction whole volumes: their log-sum-exp is another one. A bias moves a class's map and
+    its logit alike, so completeness holds as before.
+
+    Args:
+        network: an HRCAMNet; its `head.bias` is changed.
+        inferer: the one used for prediction.
+        loader: validation volumes, `image` and `label`.
+        device: where to run.
+
+    Returns:
+        the shift of each class's bias.
+    """
+    network.eval()
+    pairs = [(inferer(b["image"].to(device), network)["logits"].float().cpu(), torch.as_tensor(b["label"])) for b in loader]
+    logits, labels = torch.cat([p[0] for p in pairs]), torch.cat([p[1].reshape(-1) for p in pairs]).long()
+    shift = torch.zeros(logits.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([shift], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        # the small penalty keeps the shift finite where only one class is seen, and its mean zero
+        loss = nn.functional.cross_entropy(logits + shift, labels) + 1e-5 * (shift**2).sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    bias = network.get_parameter("head.bias")
+    bias.add_(shift.detach().to(bias))
+    logger.info("calibrated on %d volumes: bias shifted by %s", len(labels), shift.tolist())
+    return shift.tolist()

@@ -1,0 +1,113 @@
+"""HR-CAM as a MONAI inferer: logits and class maps in one call, of images, or slice by slice of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain, combinations
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from torch import Tensor
+
+from hrcam_monai.networks.level_head import POOLINGS, pool_maps
+
+FLIPS = ("all", "random")
+
+
+class HRCAMInferer(Inferer):
+    """Run a network and return `{"logits": [B, K], "maps": [B, K, *spatial]}`, as plain tensors.
+
+    The network is an `HRCAMNet`, or any module that returns (logits, maps). A plain classifier, which returns logits
+    alone, gives `{"logits"}`.
+
+    A 2-D network reads a volume slice by slice when `slice_axis` is given. The volume's score is then the slices'
+    scores pooled by log-sum-exp over the slices, `(1/r) log mean exp(r z)`. With `pooling="lse"` that is the same as
+    pooling over all voxels of the stacked map, so completeness holds for the volume as it does for a slice.
+
+    Reading through flips averages the maps over mirrored inputs, mirrored back. It keeps completeness, costs one
+    forward a flip, and removes the displacement of the map in networks trained so.
+
+    Args:
+        pooling: the network's pooling, `gap` or `lse`.
+        sharpness: r, of `lse` and of the pooling over slices.
+        slice_axis: spatial axis (0, 1 or 2) of the volume that a 2-D network runs along; None where the network takes
+            the input whole.
+        flip_axes: spatial axes of the input to mirror; none by default.
+        flips: `all` reads every combination of the flips (inference); `random` reads the image and one flip of it
+            drawn at random (training).
+        slice_batch: slices a forward pass.
+
+    Raises:
+        ValueError: an unknown pooling or `flips`.
+
+    Example:
+        >>> from hrcam_monai.networks import HRCAMNet, StageCNN
+        >>> net = HRCAMNet(StageCNN(), num_classes=2, pooling="lse").eval()
+        >>> out = HRCAMInferer(slice_axis=2, flip_axes=[0])(torch.rand(1, 1, 32, 32, 5), net)
+        >>> out["maps"].shape
+        torch.Size([1, 2, 32, 32, 5])
+    """
+
+    def __init__(
+        self,
+        pooling: str = "lse",
+        sharpness: float = 10.0,
+        slice_axis: int | None = None,
+        flip_axes: Sequence[int] = (),
+        flips: str = "all",
+        slice_batch: int = 64,
+    ) -> None:
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
+        if flips not in FLIPS:
+            raise ValueError(f"flips is '{flips}'; choose one of {', '.join(FLIPS)}.")
+        self.pooling = pooling
+        self.sharpness = sharpness
+        self.slice_axis = slice_axis
+        self.flips = flips
+        self.slice_batch = slice_batch
+        axes = [a + 2 for a in flip_axes]
+        self.mirrors = [list(c) for c in chain(*(combinations(axes, n + 1) for n in range(len(axes))))]
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """[B, C, *spatial] -> logits and class maps of the batch."""
+        x = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        mirrors = self.mirrors
+        if self.flips == "random" and mirrors:
+            mirrors = [mirrors[int(torch.randint(len(mirrors), (1,)))]]
+        logits, maps = self._read(x, network)
+        if maps is None:
+            return {"logits": logits}
+        for axes in mirrors:
+            mirrored = self._read(x.flip(axes), network)[1]
+            assert mirrored is not None
+            maps = maps + mirrored.flip(axes)
+        if mirrors:
+            maps = maps / (len(mirrors) + 1)
+            logits = self._pool(maps)
+        return {"logits": logits, "maps": maps}
+
+    def _read(self, x: Tensor, network: Callable[..., Any]) -> tuple[Tensor, Tensor | None]:
+        """Logits and maps of the input as it is."""
+        forward = getattr(network, "class_maps", network)
+        if self.slice_axis is None:
+            out = forward(x)
+            return (out, None) if isinstance(out, Tensor) else out
+        slices = x.movedim(self.slice_axis + 2, 1)
+        batch, count = slices.shape[:2]
+        outs = [forward(part) for part in slices.flatten(0, 1).split(self.slice_batch)]
+        if isinstance(outs[0], Tensor):
+            scores = torch.cat(outs).unflatten(0, (batch, count)).movedim(1, -1)
+            return pool_maps(scores, "lse", self.sharpness), None
+        maps = torch.cat([m for _, m in outs]).unflatten(0, (batch, count)).movedim(1, self.slice_axis + 2)
+        return self._pool(maps), maps
+
+    def _pool(self, maps: Tensor) -> Tensor:
+        """Class maps to logits: in each slice as the network does, then over the slices."""
+        if self.slice_axis is None:
+            return pool_maps(maps, self.pooling, self.sharpness)
+        slices = maps.movedim(self.slice_axis + 2, 1)
+        scores = pool_maps(slices.flatten(0, 1), self.pooling, self.sharpness).unflatten(0, slices.shape[:2])
+        return pool_maps(scores.movedim(1, -1), "lse", self.sharpness)

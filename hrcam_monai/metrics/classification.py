@@ -1,0 +1,79 @@
+"""How well subjects are classified, with bootstrap intervals over subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.metrics import confusion_matrix, roc_auc_score
+
+
+def roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """ROC AUC of class 1 for two classes, macro one-versus-rest for more; NaN where a class has no subject."""
+    present = np.unique(labels)
+    if len(present) < probabilities.shape[1]:
+        return float("nan")
+    if probabilities.shape[1] == 2:
+        return float(roc_auc_score(labels, probabilities[:, 1]))
+    return float(roc_auc_score(labels, probabilities, multi_class="ovr"))
+
+
+def auc_or_chance(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """ROC AUC for choosing a checkpoint: 0.5 where it is not defined, so that a small validation set does not stop."""
+    value = roc_auc(labels.cpu().numpy(), logits.float().softmax(1).cpu().numpy())
+    return value if np.isfinite(value) else 0.5
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float], *arrays: np.ndarray, samples: int = 1000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of a statistic over resampled subjects; draws on which it is not defined are left out.
+
+    Example:
+        >>> bootstrap_interval(np.mean, np.ones(10))
+        (1.0, 1.0)
+    """
+    rng = np.random.default_rng(seed)
+    count = len(arrays[0])
+    drawn = (rng.integers(count, size=count) for _ in range(samples))
+    values = np.array([statistic(*(a[i] for a in arrays)) for i in drawn])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def classification_summary(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """Accuracy, ROC AUC with its 95 % interval, sensitivity, specificity and the confusion matrix.
+
+    Sensitivity is the share of subjects of the other classes that are not taken for the reference class (index 0),
+    specificity the share of reference subjects recognised.
+
+    Args:
+        labels: [N] integers.
+        probabilities: [N, K].
+        classes: K names.
+        seed: of the bootstrap.
+
+    Example:
+        >>> classification_summary([0, 1], [[0.9, 0.1], [0.2, 0.8]], ["a", "b"])["accuracy"]
+        1.0
+    """
+    truth, scores = np.asarray(labels, dtype=int), np.asarray(probabilities, dtype=float)
+    predicted = scores.argmax(1)
+    found, reference = predicted > 0, truth == 0
+    share = lambda hits: float(hits.mean()) if len(hits) else float("nan")  # noqa: E731
+    return {
+        "subjects": len(truth),
+        "accuracy": float((predicted == truth).mean()),
+        "auc": roc_auc(truth, scores),
+        "auc_ci95": list(bootstrap_interval(roc_auc, truth, scores, seed=seed)),
+        "sensitivity": share(found[~reference]),
+        "specificity": share(~found[reference]),
+        "classes": list(classes),
+        "confusion_matrix": confusion_matrix(truth, predicted, labels=range(len(classes))).tolist(),
+    }

@@ -1,0 +1,119 @@
+"""HRCAMNet: any CNN classifier with an HR-CAM head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hrcam_monai.networks.level_head import LevelHead
+from hrcam_monai.networks.taps import DEFAULT_SIZE, check_taps, find_taps, record
+
+
+class HRCAMNet(nn.Module):
+    """A CNN whose feature maps of every resolution are aggregated into class maps at the input's own resolution.
+
+    The backbone is used as it is: its own classifier is run past and ignored. Forward only, so it works under
+    no_grad, inference_mode and autocast; scriptable when the backbone has `level_features` (StageCNN).
+
+    Args:
+        backbone: a CNN that takes [B, in_channels, *spatial].
+        num_classes: K.
+        taps: names of the modules whose outputs are the levels; by default `find_taps` chooses.
+        spatial_dims: 2 or 3.
+        in_channels: channels of the image.
+        pooling: `gap` (the paper) or `lse`; see `LevelHead`.
+        sharpness: r of `lse`.
+        freeze_backbone: train the head only (the paper's second stage): the backbone gets no gradient and keeps its
+            batch statistics.
+        input_shape: (1, in_channels, *spatial) of an image that the backbone can take, for backbones made for one
+            size; by default 64 a side.
+
+    Raises:
+        TapError: a tap that cannot be used (the message lists those that can), or a backbone that cannot run.
+        ValueError: spatial_dims is not 2 or 3.
+
+    Example:
+        >>> from monai.networks.nets import DenseNet121
+        >>> net = HRCAMNet(DenseNet121(2, 1, 2), num_classes=2).eval()
+        >>> logits, maps = net.class_maps(torch.rand(1, 1, 96, 96))
+        >>> maps.shape
+        torch.Size([1, 2, 96, 96])
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_classes: int,
+        taps: Sequence[str] | None = None,
+        spatial_dims: int = 2,
+        in_channels: int = 1,
+        pooling: str = "gap",
+        sharpness: float = 10.0,
+        freeze_backbone: bool = False,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if spatial_dims not in (2, 3):
+            raise ValueError(f"spatial_dims is {spatial_dims}; it must be 2 or 3.")
+        shape = tuple(input_shape or (1, in_channels, *[DEFAULT_SIZE] * spatial_dims))
+        self.spatial_dims = spatial_dims
+        self.listed = taps is None and hasattr(backbone, "level_features")
+        if self.listed:  # the backbone gives its levels itself
+            names, channels = [], list(backbone.level_channels)  # type: ignore[arg-type]
+        else:
+            names = list(taps) if taps is not None else find_taps(backbone, shape)
+            channels = check_taps(backbone, names, shape)
+        self.taps = names
+        self.backbone = backbone
+        self.head = LevelHead(channels, num_classes, pooling, sharpness)
+        reference = next(backbone.parameters(), None)
+        if reference is not None:
+            self.head.to(reference.device)
+        self.frozen = False
+        if freeze_backbone:
+            self.freeze_backbone()
+
+    @torch.jit.unused
+    def freeze_backbone(self, freeze: bool = True) -> None:
+        """Train the head only: the backbone gets no gradient and keeps its batch statistics. False undoes it."""
+        self.frozen = freeze
+        self.backbone.requires_grad_(not freeze)
+        self.backbone.train(self.training and not freeze)
+
+    def train(self, mode: bool = True) -> HRCAMNet:
+        """Set the mode; a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    @torch.jit.unused
+    def _tapped(self, x: Tensor) -> list[Tensor]:
+        channels = dict(zip(self.taps, self.head.in_channels, strict=True))
+        with record(self.backbone, self.taps, self.spatial_dims, channels) as seen:
+            self.backbone(x)
+        return [seen[name] for name in self.taps]
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The feature map of each level, fine to coarse."""
+        if torch.jit.is_scripting():
+            return self.backbone.level_features(x)  # type: ignore[operator]
+        if self.listed:
+            return self.backbone.level_features(x)  # type: ignore[operator]
+        return self._tapped(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, *spatial] -> logits [B, K]."""
+        return self.head(self.features(x), list(x.shape[2:]))
+
+    @torch.jit.export
+    def class_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, C, *spatial] -> logits [B, K] and class maps [B, K, *spatial] in logit units; pool(maps) == logits."""
+        return self.head.class_maps(self.features(x), list(x.shape[2:]))
+
+    @torch.jit.export
+    def level_maps(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """[B, C, *spatial] -> logits and each level's share of the class maps; their sum plus the bias is the maps."""
+        return self.head.level_maps(self.features(x), list(x.shape[2:]))

@@ -1,0 +1,141 @@
+"""The mathematics of HR-CAM: pooled scores and class maps from the feature maps of every resolution.
+
+Source: Shinde et al., MICCAI 2019 (arXiv 1909.12919). The paper up-samples every channel of every level to the input
+grid and weighs them there. Up-sampling is linear and acts on each channel alone, so weighing first and up-sampling only
+the K class maps gives the same numbers with memory O(K x voxels) instead of O(channels x voxels).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+POOLINGS = ("gap", "lse")
+
+
+def upsample(x: Tensor, size: list[int]) -> Tensor:
+    """U_l: linear interpolation of [B, K, *] to the spatial `size` (voxel-centred, `align_corners=False`)."""
+    if list(x.shape[2:]) == size:
+        return x
+    if len(size) == 3:
+        return F.interpolate(x, size=size, mode="trilinear", align_corners=False)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def upsampled_mean(x: Tensor, size: list[int]) -> Tensor:
+    """mean(U x) over the grid of `size`, without making U x: [B, K, *] -> [B, K].
+
+    The mean of a linear up-sampling is a separable weighted mean of its input; the weights are equal only at integer
+    factors. An axis's weights are the mean, over the output positions, of the up-sampled unit vectors.
+    """
+    for axis in range(len(size)):
+        n = x.shape[2]
+        if size[axis] % n == 0:
+            x = x.mean(dim=2)
+        else:
+            units = torch.eye(n, dtype=x.dtype, device=x.device).unsqueeze(0)
+            weights = F.interpolate(units, size=[size[axis]], mode="linear", align_corners=False).mean(dim=2)[0]
+            x = torch.tensordot(x, weights, dims=[[2], [0]])
+    return x
+
+
+def pool_maps(maps: Tensor, pooling: str, sharpness: float = 10.0) -> Tensor:
+    """Class maps to class scores: [B, K, *spatial] -> [B, K].
+
+    `gap` is the mean (the paper). `lse` is (1/r) log mean exp(r M), which lies between the mean (r to 0) and the
+    maximum (r to infinity); r is `sharpness`.
+
+    Example:
+        >>> pool_maps(torch.zeros(1, 2, 4, 4), "lse")
+        tensor([[0., 0.]])
+    """
+    flat = maps.flatten(2)
+    if pooling == "gap":
+        return flat.mean(dim=2)
+    return (torch.logsumexp(flat * sharpness, dim=2) - torch.log(torch.tensor(float(flat.shape[2])))) / sharpness
+
+
+class LevelHead(nn.Module):
+    """Class maps M_k = b_k + sum_l U_l(sum_c W_klc F_lc), and the score of each class, pool(M_k).
+
+    Sums are done in float32 at least, also for half precision features and under autocast, so that pool(maps) equals
+    the logits to float32 precision always.
+
+    Args:
+        in_channels: channels of each level's feature map.
+        num_classes: K.
+        pooling: `gap` (the paper) or `lse`.
+        sharpness: r of `lse`; not used by `gap`.
+
+    Raises:
+        ValueError: no level, an unknown pooling, or a sharpness that is not positive.
+
+    Example:
+        >>> head = LevelHead([8, 16], num_classes=2)
+        >>> features = [torch.rand(1, 8, 32, 32), torch.rand(1, 16, 8, 8)]
+        >>> logits, maps = head.class_maps(features, [32, 32])
+        >>> maps.shape
+        torch.Size([1, 2, 32, 32])
+    """
+
+    def __init__(self, in_channels: list[int], num_classes: int, pooling: str = "gap", sharpness: float = 10.0) -> None:
+        super().__init__()
+        if not in_channels:
+            raise ValueError("LevelHead needs at least one level.")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
+        if sharpness <= 0:
+            raise ValueError(f"sharpness is {sharpness}; it must be above 0.")
+        self.in_channels = list(in_channels)
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.sharpness = float(sharpness)
+        # one linear layer over the concatenated levels, as in the paper, initialised as torch does
+        linear = nn.Linear(sum(in_channels), num_classes)
+        self.weight = nn.Parameter(linear.weight.detach().clone())
+        self.bias = nn.Parameter(linear.bias.detach().clone())
+
+    def native_maps(self, features: list[Tensor]) -> list[Tensor]:
+        """Each level's class maps at its own resolution, without the bias: [B, C_l, *] -> [B, K, *]."""
+        if len(features) != len(self.in_channels):
+            raise ValueError(f"LevelHead has {len(self.in_channels)} levels, got {len(features)} feature maps.")
+        out: list[Tensor] = []
+        start = 0
+        for i, channels in enumerate(self.in_channels):
+            feature = features[i]
+            dtype = torch.promote_types(torch.promote_types(feature.dtype, self.weight.dtype), torch.float32)
+            weight = self.weight[:, start : start + channels].to(dtype)
+            values = feature.to(dtype).flatten(2)
+            if torch.jit.is_scripting():  # autocast wants a constant device there, and does not reach scripted code
+                flat = torch.matmul(weight, values)
+            else:
+                with torch.autocast(device_type=feature.device.type, enabled=False):
+                    flat = torch.matmul(weight, values)
+            out.append(flat.unflatten(2, feature.shape[2:]))
+            start += channels
+        return out
+
+    def forward(self, features: list[Tensor], size: list[int]) -> Tensor:
+        """Logits [B, K] of an input of spatial `size`; `gap` needs no map for it."""
+        if self.pooling == "gap":
+            native = self.native_maps(features)
+            logits = self.bias.to(native[0].dtype).unsqueeze(0)
+            for level in native:
+                logits = logits + upsampled_mean(level, size)
+            return logits
+        return self.class_maps(features, size)[0]
+
+    def class_maps(self, features: list[Tensor], size: list[int]) -> tuple[Tensor, Tensor]:
+        """Logits [B, K] and class maps [B, K, *size]; pool_maps(maps) equals the logits."""
+        native = self.native_maps(features)
+        maps = upsample(native[0], size)
+        for level in native[1:]:
+            maps = maps + upsample(level, size)
+        maps = maps + self.bias.to(maps.dtype).view([1, -1] + [1] * len(size))
+        return pool_maps(maps, self.pooling, self.sharpness), maps
+
+    def level_maps(self, features: list[Tensor], size: list[int]) -> tuple[Tensor, list[Tensor]]:
+        """Logits [B, K] and what each level adds, up-sampled to `size`; their sum plus the bias is the class map."""
+        levels = [upsample(level, size) for level in self.native_maps(features)]
+        return self.forward(features, size), levels

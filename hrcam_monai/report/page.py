@@ -1,0 +1,138 @@
+"""`report.html`: one self-contained page with the table of predictions and an interactive viewer of each map."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import logging
+from base64 import b64encode
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import SpatialImage
+from tqdm import tqdm
+
+from hrcam_monai.data.reading import read_scan
+
+logger = logging.getLogger(__name__)
+VIEWER_MM = 2.0  # voxel size of the page's viewers: a page of many subjects must still open
+STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#222}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #ddd}
+td.n{font-variant-numeric:tabular-nums}tr.on{background:#eef4ff}button{cursor:pointer;padding:.2rem .6rem}
+iframe{width:100%;height:420px;border:1px solid #ccc;margin-top:1rem;background:#000}.note{color:#666}
+img{max-width:100%;margin-top:1rem}.failed{color:#a00}
+"""
+SCRIPT = """
+const viewers=JSON.parse(document.getElementById('viewers').textContent);
+function show(i){const v=viewers[i];document.querySelectorAll('tr').forEach(r=>r.classList.toggle('on',r.id==='row'+i));
+document.getElementById('name').textContent=v.name;document.getElementById('frame').srcdoc=v.page;
+document.getElementById('overlay').src=v.overlay;}
+if(viewers.length)show(0);
+"""
+
+
+def _nifti(path: str | Path) -> SpatialImage:
+    """Any scan that can be read, as a nibabel image in its own grid."""
+    scan = read_scan(path)
+    return nib.Nifti1Image(scan[0].numpy(), np.asarray(scan.affine, dtype=float))
+
+
+def _threshold(values: np.ndarray) -> float | None:
+    """Half the map's maximum, as the label map; None where nothing is above zero."""
+    top = float(values.max())
+    return 0.5 * top if top > 0 else None
+
+
+def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path) -> str:
+    """Write the PNG overlay through the map's maximum and return the interactive viewer as HTML."""
+    from nilearn import image, plotting  # imported late: it takes a second
+
+    values = np.asarray(heat.dataobj)
+    threshold = _threshold(values)
+    peak = nib.affines.apply_affine(heat.affine, np.unravel_index(values.argmax(), values.shape))
+    grid = np.diag([VIEWER_MM] * 3)
+    background = image.resample_img(scan, grid, interpolation="linear")
+    small = image.resample_to_img(heat, background, interpolation="linear")
+    if threshold is None:  # nothing above zero: show the anatomy alone
+        small = image.new_img_like(small, np.zeros(small.shape, np.float32))
+        threshold = 1.0
+    shown = {"bg_img": background, "cut_coords": tuple(map(float, peak)), "threshold": threshold, "black_bg": True}
+    top = max(float(values.max()), threshold)
+    style = {"cmap": "inferno", "vmin": 0.0, "vmax": top}
+    plotting.plot_stat_map(small, **shown, **style, title=title, draw_cross=False, symmetric_cbar=False, output_file=overlay)
+    viewer = plotting.view_img(small, **shown, **style, title=title, opacity=0.7, symmetric_cmap=False, width_view=1000)
+    return viewer.get_standalone()
+
+
+def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
+    """Overlays and `report.html` of a folder that inference wrote: predictions.csv, maps, failures.csv.
+
+    Args:
+        output_dir: the folder; `overlays/` and `report.html` are written there.
+        max_viewers: subjects with an interactive viewer; the others have their line in the table and their overlay.
+
+    Returns:
+        path of the page.
+
+    Raises:
+        FileNotFoundError: the folder holds no predictions.csv.
+
+    Example:
+        >>> write_report("bundle/eval")  # doctest: +SKIP
+    """
+    folder = Path(output_dir)
+    table = folder / "predictions.csv"
+    if not table.is_file():
+        raise FileNotFoundError(f"{table}: not found; run inference.json into this folder first.")
+    rows = list(csv.DictReader(table.open()))
+    (folder / "overlays").mkdir(exist_ok=True)
+    lines: list[str] = []
+    viewers: list[dict[str, str]] = []
+    for row in tqdm(rows, desc="report", unit="subject"):
+        subject, predicted = row.get("subject", ""), row.get("predicted", "")
+        probability = float(row[f"probability_{predicted}"])
+        action = "no map"
+        heat = folder / "maps" / f"{subject}_map.nii.gz"
+        if heat.is_file():
+            overlay = folder / "overlays" / f"{subject}.png"
+            title = f"{subject}: {predicted} (p = {probability:.2f})"
+            viewer = _draw_subject(_nifti(row["file"]), nib.load(heat), title, overlay)
+            action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'
+            if len(viewers) < max_viewers:
+                picture = "data:image/png;base64," + b64encode(overlay.read_bytes()).decode()
+                action = f'<button onclick="show({len(viewers)})">show</button>'
+                viewers.append({"name": title, "page": viewer, "overlay": picture})
+        where = f' id="row{len(viewers) - 1}"' if "button" in action else ""
+        lines.append(
+            f"<tr{where}><td>{html.escape(subject)}</td><td>{html.escape(predicted)}</td>"
+            f'<td class="n">{probability:.3f}</td><td>{action}</td></tr>'
+        )
+    failures = folder / "failures.csv"
+    failed = [
+        f'<li class="failed">{html.escape(f["subject"])}: {html.escape(f["error"])}</li>'
+        for f in (csv.DictReader(failures.open()) if failures.is_file() else [])
+    ]
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    data = json.dumps(viewers).replace("</", "<\\/")
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>HR-CAM report</title><style>{STYLE}</style>'
+        f"<h1>HR-CAM report</h1><p>{len(rows)} subjects, made {made}. Colour is the class map of the predicted class, "
+        "in logit units, from half of its maximum up; planes pass through its maximum. "
+        "Research software; not a diagnosis.</p>"
+        "<table><tr><th>subject</th><th>predicted</th><th>probability</th><th>map</th></tr>"
+        + "".join(lines)
+        + "</table>"
+        + (f"<h2>Not processed</h2><ul>{''.join(failed)}</ul>" if failed else "")
+        + '<h2 id="name"></h2><iframe id="frame" title="viewer"></iframe><img id="overlay" alt="">'
+        + f'<script type="application/json" id="viewers">{data}</script><script>{SCRIPT}</script></html>'
+    )
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    logger.info("report: %s", path.resolve())
+    print(f"report: {path.resolve()}")
+    return path

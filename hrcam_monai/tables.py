@@ -1,0 +1,156 @@
+"""Ignite handlers that write the tables of inference and evaluation."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from hrcam_monai.distributed import gather_rows, is_main_process
+from hrcam_monai.metrics.classification import classification_summary, roc_auc
+from hrcam_monai.metrics.localization import best_dice, pixel_average_precision, pointing_game
+from hrcam_monai.report.figures import evaluation_figure
+
+
+def finished_items(engine: Engine) -> list[dict[str, Any]]:
+    """The subjects of this iteration, decollated: what was read and what came out; none if it failed."""
+    read: Any = engine.state.batch
+    out: Any = engine.state.output
+    return [{**r, **o} for r, o in zip(read, out, strict=True)] if out else []
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of equal keys to a CSV file; floats with six digits."""
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["subject"])
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def prediction_row(item: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """One subject's line of predictions.csv: subject, file, class, probability and logit of each class."""
+    row = {"subject": item["subject"], "file": item["file"], "predicted": classes[item["predicted"]]}
+    row |= {f"probability_{c}": float(p) for c, p in zip(classes, item["probabilities"], strict=True)}
+    return row | {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
+
+
+class PredictionWriter:
+    """Writes `predictions.csv` from items that `ReadPredictiond` has taken apart, line by line as they come.
+
+    Args:
+        output_dir: folder of the file.
+        classes: names of the classes.
+    """
+
+    def __init__(self, output_dir: str | Path, classes: Sequence[str]) -> None:
+        self.path = Path(output_dir) / "predictions.csv"
+        self.classes = classes
+        self.rows: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def start(self, _engine: Engine) -> None:
+        self.rows = []
+
+    def collect(self, engine: Engine) -> None:
+        self.rows += [prediction_row(item, self.classes) for item in finished_items(engine)]
+        if is_main_process():
+            write_csv(self.path, self.rows)
+
+    def finish(self, _engine: Engine) -> None:
+        rows = gather_rows(self.rows)
+        if is_main_process():
+            write_csv(self.path, rows)
+
+
+class EvaluationWriter:
+    """Scores labelled subjects: `per_subject.csv`, `metrics.json` and `evaluation.png`.
+
+    Classification is scored over all subjects; localisation over those whose mask is not empty, on the class map of
+    their own label (`ReadPredictiond(map_class="label")`), on the network's grid.
+
+    Args:
+        output_dir: folder of the files.
+        classes: names of the classes; index 0 is the reference.
+        group_key: manifest entry to report by, such as the grade of conspicuity; a group is told apart from all
+            subjects of the reference class.
+        spacing: of the network's grid, mm.
+        tolerance_mm: of the pointing game.
+        seed: of the bootstrap.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        classes: Sequence[str],
+        group_key: str = "grade",
+        spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        tolerance_mm: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.classes = list(classes)
+        self.group_key = group_key
+        self.spacing = spacing
+        self.tolerance_mm = tolerance_mm
+        self.seed = seed
+        self.rows: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def start(self, _engine: Engine) -> None:
+        self.rows = []
+
+    def collect(self, engine: Engine) -> None:
+        for item in finished_items(engine):
+            row = prediction_row(item, self.classes)
+            row |= {"label": int(item["label"]), "group": str(item.get(self.group_key, ""))}
+            scores: dict[str, Any] = {"pixel_ap": "", "best_dice": "", "pointing": ""}
+            if "map" in item and "mask" in item and int(item["label"]) > 0 and bool((item["mask"] > 0.5).any()):
+                heat, mask = item["map"][0].cpu().numpy(), item["mask"][0].cpu().numpy() > 0.5
+                scores = {
+                    "pixel_ap": pixel_average_precision(heat, mask),
+                    "best_dice": best_dice(heat, mask),
+                    "pointing": int(pointing_game(heat, mask, self.spacing, self.tolerance_mm)),
+                }
+            self.rows.append(row | scores)
+
+    def finish(self, _engine: Engine) -> None:
+        rows = gather_rows(self.rows)
+        if not rows or not is_main_process():
+            return
+        write_csv(self.folder / "per_subject.csv", rows)
+        metrics = evaluation_summary(rows, self.classes, self.seed)
+        (self.folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+        evaluation_figure(rows, self.classes, self.folder / "evaluation.png")
+
+
+def evaluation_summary(rows: Sequence[dict[str, Any]], classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """Classification and localisation over all rows of `per_subject.csv`, and by group."""
+    labels = np.array([r["label"] for r in rows])
+    scores = np.array([[r[f"probability_{c}"] for c in classes] for r in rows])
+    summary = {"classification": classification_summary(labels, scores, classes, seed), "localization": _localization(rows)}
+    groups = sorted({r["group"] for r in rows if r["label"] > 0 and r["group"]})
+    by_group = {}
+    for group in groups:
+        chosen = np.array([r["group"] == group or r["label"] == 0 for r in rows])
+        own = [r for r in rows if r["group"] == group]
+        by_group[group] = {"auc": roc_auc(labels[chosen], scores[chosen]), **_localization(own)}
+    return summary | {"groups": by_group}
+
+
+def _localization(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    scored = [r for r in rows if r["pixel_ap"] != ""]
+    means = {k: float(np.mean([r[k] for r in scored])) for k in ("pixel_ap", "best_dice", "pointing")} if scored else {}
+    return {"subjects_with_mask": len(scored), **means}

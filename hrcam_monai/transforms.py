@@ -1,0 +1,212 @@
+"""Dictionary transforms that the bundle needs and MONAI lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Randomizable, Transform
+
+from hrcam_monai.data.reading import read_scan
+
+
+def is_tissue(image: torch.Tensor) -> torch.Tensor:
+    """Voxels that are not air: not 0 in a skull-stripped image, also where intensities are negative."""
+    return image != 0
+
+
+class LoadScand(MapTransform):
+    """Read volumes with `read_scan`: MONAI's LoadImage, with one clear error for each thing that can be wrong.
+
+    The path stays in `file`; in the metadata the subject takes its place, so that outputs are named by subject.
+
+    Args:
+        keys: entries that hold a path.
+        channels: channels expected.
+        allow_missing_keys: skip entries that are not there (a mask).
+    """
+
+    def __init__(self, keys: KeysCollection, channels: int = 1, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.channels = channels
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d["file"] = str(d[key])
+            d[key] = read_scan(d[key], self.channels)
+            d[key].meta["filename_or_obj"] = f"{d.get('subject', 'scan')}.nii.gz"  # savers name files by it
+        return d
+
+
+class LoadMaskd(MapTransform):
+    """Read lesion masks as 0/1 volumes [1, X, Y, Z]; a subject without one gets an empty mask like its image.
+
+    Args:
+        keys: entries that hold the path of a mask.
+        image_key: the image, read already.
+
+    Raises:
+        ValueError: image and mask differ in shape.
+    """
+
+    def __init__(self, keys: KeysCollection = "mask", image_key: str = "image") -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        image = d[self.image_key]
+        for key in self.keys:
+            if d.get(key) is None:
+                d[key] = MetaTensor(torch.zeros_like(image.as_tensor()), meta=dict(image.meta))
+                continue
+            volume: Any = nib.load(d[key])
+            if volume.shape[:3] != tuple(image.shape[1:]):
+                raise ValueError(f"{d[key]}: mask is {volume.shape}, its image {tuple(image.shape[1:])}; use the image's grid.")
+            mask = (np.asarray(volume.dataobj).reshape(image.shape[1:]) > 0).astype(np.float32)
+            d[key] = MetaTensor(torch.from_numpy(mask)[None], meta=dict(image.meta))
+        return d
+
+
+def slice_weights(image: MetaTensor, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> torch.Tensor:
+    """How much each slice of a preprocessed volume weighs when slices are drawn: its tissue, if it carries the label.
+
+    Args:
+        image: [C, X, Y, Z] on the network's grid, 0 in air, with its affine and the file's `original_affine`.
+        ranges: [[first, last], ...] voxel indices, along the file's axis nearest to superior-inferior, of the slices
+            that carry the label; None for all.
+        slice_axis: spatial axis to slice along.
+
+    Returns:
+        [slices] non-negative; all tissue counts when no listed slice is left on the grid.
+    """
+    others = tuple(a for a in range(image.ndim) if a != slice_axis + 1)
+    area = (image.as_tensor() != 0).float().sum(others)
+    if not ranges:
+        return area
+    file_affine = np.asarray(image.meta["original_affine"], dtype=float)
+    axis = int(np.argmax(nib.io_orientation(file_affine)[:, 0] == 2))
+    centre = (np.array(image.shape[1:]) - 1) / 2.0
+    points = np.repeat(centre[None], image.shape[slice_axis + 1], 0)
+    points[:, slice_axis] = np.arange(image.shape[slice_axis + 1])
+    to_file = np.linalg.inv(file_affine) @ np.asarray(image.affine, dtype=float)
+    index = (points @ to_file[:3, :3].T + to_file[:3, 3])[:, axis].round()
+    listed = np.any([(index >= first) & (index <= last) for first, last in ranges], axis=0)
+    weights = area * torch.from_numpy(listed)
+    return weights if bool(weights.sum() > 0) else area
+
+
+class SliceWeightsd(Transform):
+    """Set `slice_weights` of a volume from the manifest's `slices`; put it after the preprocessing.
+
+    Args:
+        image_key: the preprocessed image.
+        slice_axis: spatial axis to slice along.
+    """
+
+    def __init__(self, image_key: str = "image", slice_axis: int = 2) -> None:
+        self.image_key = image_key
+        self.slice_axis = slice_axis
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        d["slice_weights"] = slice_weights(d[self.image_key], d.pop("slices", None), self.slice_axis)
+        return d
+
+
+class RandSlicesd(Randomizable, MapTransform):
+    """Draw slices of a volume at random: [C, X, Y, Z] gives a list of items with [C, X, Y], each with the label.
+
+    Slices are drawn in proportion to `slice_weights` (see `SliceWeightsd`), so that slices of normal and abnormal
+    subjects are equally likely to be large or small.
+
+    Args:
+        keys: volumes to slice.
+        num_samples: slices drawn of each volume.
+        slice_axis: spatial axis to slice along.
+    """
+
+    def __init__(self, keys: KeysCollection, num_samples: int = 1, slice_axis: int = 2) -> None:
+        super().__init__(keys)
+        self.num_samples = num_samples
+        self.slice_axis = slice_axis
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]]:
+        weights = np.asarray(data["slice_weights"], dtype=float)
+        drawn = self.R.choice(len(weights), size=self.num_samples, p=weights / weights.sum())
+        kept: dict[Hashable, Any] = {k: v for k, v in data.items() if k in ("label", "subject")}
+        items: list[dict[Hashable, Any]] = []
+        for index in drawn:
+            item = dict(kept)
+            for key in self.key_iterator(dict(data)):
+                item[key] = data[key].as_tensor().select(self.slice_axis + 1, int(index)).clone()
+            items.append(item)
+        return items
+
+
+class ReadPredictiond(Transform):
+    """Take apart what the inferer returned: `pred` becomes `logits`, `probabilities`, `predicted` and `map`.
+
+    `map` is the class map of one class, [1, *spatial], with the image's geometry, so that `Invertd` can bring it back
+    to the scan's own grid.
+
+    Args:
+        map_class: `predicted`, `label` (the true class, for evaluation), or the index of a class.
+        image_key: the image that the maps belong to.
+    """
+
+    def __init__(self, map_class: str | int = "predicted", image_key: str = "image") -> None:
+        if isinstance(map_class, str) and map_class not in ("predicted", "label"):
+            raise ValueError(f"map_class is '{map_class}'; it must be 'predicted', 'label' or the index of a class.")
+        self.map_class = map_class
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        pred = d.pop("pred")
+        logits = torch.as_tensor(pred["logits"]).float()
+        d["logits"] = logits
+        d["probabilities"] = logits.softmax(0)
+        d["predicted"] = int(logits.argmax())
+        if "maps" in pred:
+            named = {"predicted": d["predicted"], "label": int(d.get("label", d["predicted"]))}
+            index = named[self.map_class] if isinstance(self.map_class, str) else self.map_class
+            image = d[self.image_key]
+            chosen = torch.as_tensor(pred["maps"])[index : index + 1].float()
+            d["map"] = MetaTensor(chosen, meta=dict(image.meta), applied_operations=image.applied_operations)
+            d["map_class"] = index
+        return d
+
+
+class LabelMapd(Transform):
+    """Threshold the map into a label map, whose value is the index of the map's class.
+
+    Voxels count whose value is above 0 and at least `threshold` times the map's maximum. The reference class (index 0)
+    is no finding, so its label map is empty.
+
+    Args:
+        threshold: share of the maximum, in (0, 1).
+        map_key: the map.
+        output_key: where the label map goes.
+    """
+
+    def __init__(self, threshold: float = 0.5, map_key: str = "map", output_key: str = "label_map") -> None:
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold is {threshold}; it must lie between 0 and 1.")
+        self.threshold = threshold
+        self.map_key = map_key
+        self.output_key = output_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        heat = d[self.map_key]
+        values = heat.as_tensor()
+        found = (values > 0) & (values >= self.threshold * values.max())
+        d[self.output_key] = MetaTensor((found * int(d["map_class"])).to(torch.uint8), meta=dict(heat.meta))
+        return d

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from tests.bundle.runs import run
+
+
+@pytest.mark.parametrize("configs", [("evaluate",), ("train", "evaluate")])
+def test_metrics_tables_and_figure(configs, cohort, tmp_path):
+    """Alone, and laid over train.json as the Model Zoo does."""
+    shipped = {} if configs == ("evaluate",) else {"num_workers": 0}
+    done = run(*configs, cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **shipped)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    found = metrics["classification"]
+    assert found["subjects"] == 4
+    assert {"accuracy", "auc", "auc_ci95", "sensitivity", "specificity", "confusion_matrix"} <= set(found)
+    assert metrics["localization"]["subjects_with_mask"] == 2
+    assert {"pixel_ap", "best_dice", "pointing"} <= set(metrics["localization"])
+    assert set(metrics["groups"]) == {"plain", "moderate"}
+    assert len(list(csv.DictReader((tmp_path / "out" / "per_subject.csv").open()))) == 4
+    assert (tmp_path / "out" / "evaluation.png").is_file()
+
+
+def test_weights_of_another_network(cohort, tmp_path):
+    more = {"backbone::channels": [4, 6], "backbone::convs": [1, 1]}
+    done = run("evaluate", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **more)
+    assert done.returncode != 0
+    assert "weights of another network" in done.stderr
+    assert "use the configuration they were trained with" in done.stderr
+
+
+def test_classes_that_the_weights_do_not_know(cohort, tmp_path):
+    done = run("evaluate", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", classes="['a','b']")
+    assert done.returncode != 0
+    assert "make them the same" in done.stderr

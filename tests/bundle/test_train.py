@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+import torch
+
+from tests.bundle.runs import TINY, run
+
+QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
+
+
+def weights(folder):
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+def same(a, b):
+    return all(v.shape == b[k].shape and torch.equal(v, b[k]) for k, v in a.items())
+
+
+@pytest.fixture(scope="module")
+def trained(cohort, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train")
+    done = run("train", cwd=folder, dataset_dir=cohort, output_dir=folder / "out", **QUICK)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_leaves_weights_curves_and_maps_in_the_run_folder_only(trained, bundle_root):
+    out = trained / "out"
+    names = {p.name for p in out.iterdir()}
+    assert {"model.pt", "base_cnn.pt", "best.pt", "tensorboard", "maps"} <= names
+    assert {"base_checkpoint_epoch=1.pt", "train_checkpoint_epoch=2.pt"} <= names
+    assert list((out / "maps").glob("epoch002_sub-*.png"))
+    assert list((out / "maps").glob("epoch002_sub-*.nii.gz"))
+    assert [p.name for p in trained.iterdir()] == ["out"]
+    assert not same(weights(out), torch.load(bundle_root / "models" / "model.pt", weights_only=True))
+
+
+def test_tensorboard_holds_scalars_and_maps(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "out" / "tensorboard"))
+    events.Reload()
+    assert {"val_auc", "val_loss"} <= set(events.Tags()["scalars"])
+    assert any("train_loss" in tag for tag in events.Tags()["scalars"])
+    assert any(tag.startswith("maps/sub-") for tag in events.Tags()["images"])
+
+
+def test_same_seed_same_weights(trained, cohort, tmp_path):
+    done = run("train", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK)
+    assert done.returncode == 0, done.stderr
+    assert same(weights(trained / "out"), weights(tmp_path / "out"))
+    other = run("train", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "other", seed=1, **QUICK)
+    assert other.returncode == 0, other.stderr
+    assert not same(weights(trained / "out"), weights(tmp_path / "other"))
+
+
+def test_resume_runs_only_what_is_left(trained, cohort, tmp_path):
+    shutil.copytree(trained / "out", tmp_path / "out")
+    done = run("train", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", resume=True, **{**QUICK, "epochs": 2})
+    assert done.returncode == 0, done.stderr
+    assert "resuming from" in done.stdout
+    assert len(list((tmp_path / "out").glob("train_checkpoint_*"))) == 1
+
+
+@pytest.mark.slow
+def test_two_stage_leaves_the_backbone_as_it_was(cohort, tmp_path):
+    done = run("train", "two_stage", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK)
+    assert done.returncode == 0, done.stderr
+    base = torch.load(tmp_path / "out" / "base_cnn.pt", weights_only=True)
+    assert same(base, {k.removeprefix("backbone."): v for k, v in weights(tmp_path / "out").items() if k.startswith("backbone.")})
+
+
+@pytest.mark.slow
+def test_three_dimensions(cohort, tmp_path):
+    done = run("train", "spatial_3d", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK)
+    assert done.returncode == 0, done.stderr
+    assert weights(tmp_path / "out")["backbone.stages.0.conv0.conv.weight"].ndim == 5
+    for config in ("evaluate", "inference"):
+        done = run(config, "spatial_3d", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / config, split="test",
+                   checkpoint=tmp_path / "out" / "model.pt", **TINY)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_evaluate_as_one(cohort, trained, tmp_path):
+    done = run("train", "multi_gpu_train", cwd=tmp_path, processes=2, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model.pt").is_file()
+    common = {"dataset_dir": cohort, "checkpoint": trained / "out" / "model.pt", **TINY}
+    one = run("evaluate", cwd=tmp_path, output_dir=tmp_path / "one", **common)
+    assert one.returncode == 0, one.stderr
+    two = run("evaluate", "multi_gpu_evaluate", cwd=tmp_path, processes=2, output_dir=tmp_path / "two", **common)
+    assert two.returncode == 0, two.stderr
+    assert (tmp_path / "one" / "per_subject.csv").read_text() == (tmp_path / "two" / "per_subject.csv").read_text()
+
+
+def test_bad_subjects_are_left_out_listed_and_told_in_the_exit_code(cohort, tmp_path):
+    shutil.copytree(cohort, tmp_path / "cohort")
+    manifest = json.loads((tmp_path / "cohort" / "manifest.json").read_text())
+    manifest["training"][0]["label"] = "odd"
+    (tmp_path / "cohort" / manifest["training"][1]["image"]).write_bytes(b"")
+    extra = {**manifest["training"][2], "subject": "sub-9", "image": "images/sub-9.nii.gz"}
+    shutil.copy(tmp_path / "cohort" / manifest["training"][3]["image"], tmp_path / "cohort" / extra["image"])
+    manifest["training"].append(extra)
+    (tmp_path / "cohort" / "manifest.json").write_text(json.dumps(manifest))
+    done = run("train", cwd=tmp_path, dataset_dir=tmp_path / "cohort", output_dir=tmp_path / "out", **{**QUICK, "epochs": 1})
+    assert done.returncode == 1
+    failures = list(csv.DictReader((tmp_path / "out" / "failures.csv").open()))
+    assert [f["subject"] for f in failures] == ["sub-0001", "sub-0002"]
+    assert "label 'odd' is none of the classes" in failures[0]["error"]
+    assert "is empty (0 bytes)" in failures[1]["error"]
+    assert (tmp_path / "out" / "model.pt").is_file()
+
+
+def test_a_manifest_that_cannot_be_used_is_told_in_one_line(tmp_path):
+    done = run("train", cwd=tmp_path, dataset_dir=tmp_path, output_dir=tmp_path / "out", **QUICK)
+    assert done.returncode != 0
+    assert "manifest.json: no such manifest; give a JSON file, or a folder with a manifest.json." in done.stderr

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from monai.data import load_decathlon_datalist
+
+from hrcam_monai.data import ManifestError, load_manifest
+
+
+def write(folder: Path, change=None) -> Path:
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.nii").touch()
+    content = {
+        "classes": ["normal", "abnormal"],
+        "training": [{"image": "a.nii", "label": "normal", "subject": "a"}],
+        "validation": [{"image": "b.nii", "label": 1, "subject": "b", "mask": "c.nii", "slices": [[1, 2]]}],
+        "test": [],
+    }
+    if change:
+        change(content)
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_labels_become_indices_and_paths_absolute(tmp_path):
+    manifest = load_manifest(write(tmp_path))
+    assert manifest.items("training") == [{"image": str(tmp_path / "a.nii"), "label": 0, "subject": "a", "split": "training"}]
+    assert manifest.items("validation")[0]["label"] == 1
+    assert "mask" not in manifest.items("validation")[0]
+    assert manifest.items("validation", masks=True, slices=True)[0]["slices"] == [[1, 2]]
+    assert len(manifest.all_items()) == 2
+    assert load_manifest(tmp_path).items("training") == manifest.items("training")
+
+
+def test_monai_reads_the_same_list(cohort):
+    theirs = load_decathlon_datalist(cohort / "manifest.json", is_segmentation=False, data_list_key="test")
+    mine = load_manifest(cohort).items("test")
+    assert [Path(t["image"]) for t in theirs] == [Path(m["image"]) for m in mine]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("classes"), '"classes" must list at least two different class names'),
+        (lambda c: c["training"][0].pop("label"), r"training\[0\] has no label"),
+        (lambda c: c["training"][0].update(image="../a.nii"), r"training\[0\]: image '../a.nii' leaves the data folder"),
+        (lambda c: c["training"][0].update(image="/etc/passwd"), "image '/etc/passwd' leaves the data folder"),
+        (lambda c: c["training"][0].update(image="x/../../a.nii"), "leaves the data folder"),
+        (lambda c: c["training"].append(c["training"][0]), "is listed 2 times; list it once"),
+        (lambda c: c["test"].append({"image": "c.nii", "label": 0, "subject": "a"}), "subject 'a' is in test and training; keep"),
+    ],
+)
+def test_faults_of_the_whole_raise(tmp_path, change, message):
+    path = write(tmp_path, change)
+    with pytest.raises(ManifestError, match=message) as error:
+        load_manifest(path)
+    assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["training"][0].update(image="gone.nii"), "image file is missing: .*gone.nii; correct the path or restore"),
+        (lambda c: c["training"][0].update(mask="gone.nii"), "mask file is missing"),
+        (lambda c: c["training"][0].update(label="odd"), r"label 'odd' is none of the classes \['normal', 'abnormal'\]"),
+        (lambda c: c["training"][0].update(label=2), "label '2' is none of the classes"),
+        (lambda c: c["training"][0].update(slices=[3, 4]), r"slices must be ranges \[\[first, last\], ...\]"),
+    ],
+)
+def test_faults_of_an_entry_leave_it_out(tmp_path, change, message):
+    path = write(tmp_path, change)
+    manifest = load_manifest(path)
+    assert [f.subject for f in manifest.failures] == ["a"]
+    assert re.search(message, manifest.failures[0].error)
+    assert len(manifest.items("validation")) == 1
+    with pytest.raises(ManifestError, match="split 'training' is empty \\(1 entries were left out\\)"):
+        manifest.items("training")
+    with pytest.raises(ManifestError, match=message):
+        load_manifest(path, strict=True)
+
+
+def test_empty_split(tmp_path):
+    with pytest.raises(ManifestError, match="split 'test' is empty; list at least one usable image there"):
+        load_manifest(write(tmp_path)).items("test")
+
+
+def test_classes_of_another_network(tmp_path):
+    with pytest.raises(ManifestError, match=r"classes are \['normal', 'abnormal'\], the configuration's are \['a', 'b'\]"):
+        load_manifest(write(tmp_path), classes=["a", "b"])
+
+
+def test_not_there_or_not_json(tmp_path):
+    with pytest.raises(ManifestError, match="no such manifest; give a JSON file"):
+        load_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ManifestError, match="not a readable JSON file"):
+        load_manifest(tmp_path)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from hrcam_monai.data import ScanError, read_scan
+from tests.conftest import save_head
+from tests.data.dicom import write_series
+
+
+def save(path, array, affine=None):
+    nib.save(nib.Nifti1Image(array, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+def test_nifti_keeps_grid_and_affine(tmp_path):
+    affine = np.array([[-0.9, 0.1, 0, 5], [0.1, 0.9, 0.2, -7], [0, -0.2, 3, 2], [0, 0, 0, 1]])
+    save_head(tmp_path / "a.nii.gz", affine=affine)
+    scan = read_scan(tmp_path / "a.nii.gz")
+    assert scan.shape == (1, 20, 24, 16)
+    assert scan.dtype == torch.float32
+    np.testing.assert_allclose(scan.affine, affine, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_other_formats_equal_nifti(tmp_path, head, suffix):
+    itk = pytest.importorskip("itk")
+    itk.imwrite(itk.imread(str(head)), str(tmp_path / f"b{suffix}"))
+    mine, theirs = read_scan(tmp_path / f"b{suffix}"), read_scan(head)
+    torch.testing.assert_close(mine.as_tensor(), theirs.as_tensor())
+    np.testing.assert_allclose(mine.affine, theirs.affine, atol=1e-5)
+
+
+def test_dicom_series_has_the_slices_geometry(tmp_path):
+    write_series(tmp_path / "series")
+    scan = read_scan(tmp_path / "series")
+    assert scan.shape == (1, 20, 24, 6)
+    sin = np.sin(np.deg2rad(10))
+    corner = np.asarray(scan.affine) @ [0, 0, 0, 1]
+    last = np.asarray(scan.affine) @ [0, 0, 5, 1]
+    np.testing.assert_allclose(corner[:3], [20, 24, 0], atol=1e-4)  # DICOM is LPS, ours RAS
+    np.testing.assert_allclose(last[:3] - corner[:3], [0, 15 * sin, 15 * np.cos(np.deg2rad(10))], atol=1e-3)
+
+
+def test_a_single_volume_in_4d_is_that_volume(tmp_path):
+    assert read_scan(save(tmp_path / "a.nii", np.random.rand(4, 5, 6, 1).astype(np.float32))).shape == (1, 4, 5, 6)
+
+
+def with_value(value):
+    array = np.random.rand(4, 5, 6).astype(np.float32)
+    array[1, 2, 3] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (with_value(np.nan), "1 voxels are NaN or infinite; replace them"),
+        (with_value(np.inf), "1 voxels are NaN or infinite; replace them"),
+        (np.full((4, 5, 6), 7, np.float32), "every voxel is 7; it shows nothing"),
+        (np.random.rand(4, 5, 6, 3).astype(np.float32), r"has 3 channels or volumes \(shape \(4, 5, 6, 3\)\), expected 1"),
+        (np.random.rand(4, 5).astype(np.float32), r"is 2-D \(shape \(4, 5\)\), expected a 3-D volume"),
+    ],
+)
+def test_bad_voxels(tmp_path, array, message):
+    path = save(tmp_path / "bad.nii.gz", array)
+    with pytest.raises(ScanError, match=message) as error:
+        read_scan(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_zero_size_axis(tmp_path):
+    path = tmp_path / "bad.nii"
+    header = nib.Nifti1Header()
+    header.set_data_shape((4, 0, 6))
+    path.write_bytes(header.binaryblock + b"\0" * 4)
+    with pytest.raises(ScanError, match="side of zero voxels|cannot be read as an image"):
+        read_scan(path)
+
+
+def test_missing_empty_truncated_and_no_image(tmp_path, head):
+    with pytest.raises(ScanError, match="no such file; correct the path"):
+        read_scan(tmp_path / "gone.nii.gz")
+    (tmp_path / "empty.nii.gz").touch()
+    with pytest.raises(ScanError, match=r"is empty \(0 bytes\); copy it again"):
+        read_scan(tmp_path / "empty.nii.gz")
+    (tmp_path / "cut.nii.gz").write_bytes(head.read_bytes()[:3000])
+    with pytest.raises(ScanError, match="cannot be read as an image .* copy it again, or convert it to NIfTI"):
+        read_scan(tmp_path / "cut.nii.gz")
+    (tmp_path / "text.nii").write_text("not an image")
+    with pytest.raises(ScanError, match="cannot be read as an image"):
+        read_scan(tmp_path / "text.nii")
+
+
+def test_dicom_folders(tmp_path):
+    write_series(tmp_path / "two", prefix="a")
+    write_series(tmp_path / "two", prefix="b")
+    with pytest.raises(ScanError, match="holds 2 DICOM series; put each series into a folder of its own"):
+        read_scan(tmp_path / "two")
+    write_series(tmp_path / "gap", skip=(3,))
+    with pytest.raises(ScanError, match=r"1 slice\(s\) missing \(gap of 6.0 mm, others 3.0 mm\); export the series again"):
+        read_scan(tmp_path / "gap")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ScanError, match="holds no DICOM file"):
+        read_scan(tmp_path / "none")
+
+
+@pytest.mark.real_data
+def test_real_formats(real_data):
+    assert read_scan(real_data / "dicom_series").shape[-1] == 20
+    assert read_scan(real_data / "enhancing_lesion_t1ce" / "brain1_image.nrrd").shape[-1] == 25

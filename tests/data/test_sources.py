@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from hrcam_monai.data import ManifestError, find_items
+from tests.conftest import save_head
+from tests.data.dicom import write_series
+
+
+def test_a_file(head):
+    assert find_items(head) == ([{"image": str(head), "subject": "head"}], [])
+
+
+def test_a_folder_is_searched_and_names_stay_apart(tmp_path):
+    for sub in ("one", "two"):
+        (tmp_path / sub).mkdir()
+        save_head(tmp_path / sub / "T1.nii.gz")
+    write_series(tmp_path / "three" / "series")
+    (tmp_path / "one" / "notes.txt").write_text("no scan")
+    items, failures = find_items(tmp_path)
+    assert sorted(i["subject"] for i in items) == ["one_T1", "three_series", "two_T1"]
+    assert failures == []
+
+
+def test_a_dicom_folder_is_one_item(tmp_path):
+    write_series(tmp_path / "series")
+    assert find_items(tmp_path / "series")[0] == [{"image": str(tmp_path / "series"), "subject": "series"}]
+
+
+def test_a_manifest_or_its_folder(cohort):
+    assert len(find_items(cohort)[0]) == 12
+    assert len(find_items(cohort / "manifest.json", split="test")[0]) == 4
+    assert "mask" not in find_items(cohort)[0][0]
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(ManifestError, match="no such file or folder; give an image"):
+        find_items(tmp_path / "gone")
+    with pytest.raises(ManifestError, match="holds no image; expected .nii"):
+        find_items(tmp_path)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hrcam_monai.metrics import auc_or_chance, bootstrap_interval, classification_summary, roc_auc
+
+
+def test_summary_by_hand():
+    labels = np.array([0, 0, 0, 1, 1])
+    probability = np.array([0.1, 0.4, 0.6, 0.7, 0.3])
+    summary = classification_summary(labels, np.stack([1 - probability, probability], 1), ["a", "b"])
+    assert summary["confusion_matrix"] == [[2, 1], [1, 1]]
+    assert summary["accuracy"] == pytest.approx(3 / 5)
+    assert summary["sensitivity"] == pytest.approx(1 / 2)
+    assert summary["specificity"] == pytest.approx(2 / 3)
+    assert summary["auc"] == pytest.approx(4 / 6)
+    low, high = summary["auc_ci95"]
+    assert low <= summary["auc"] <= high
+
+
+def test_three_classes():
+    scores = np.eye(3)[[0, 1, 2, 2]] * 0.8 + 0.2 / 3
+    assert classification_summary([0, 1, 2, 2], scores, "abc")["auc"] == 1
+
+
+def test_one_class_has_no_auc():
+    assert np.isnan(roc_auc(np.zeros(3, int), np.ones((3, 2)) / 2))
+    assert auc_or_chance(torch.zeros(3, 2), torch.zeros(3)) == 0.5
+    assert auc_or_chance(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])) == 1
+
+
+def test_interval_shrinks_with_subjects_and_repeats_with_the_seed():
+    rng = np.random.default_rng(0)
+    few, many = rng.normal(size=20), rng.normal(size=2000)
+    width = [np.diff(bootstrap_interval(np.mean, x))[0] for x in (few, many)]
+    assert width[0] > 5 * width[1]
+    assert bootstrap_interval(np.mean, few, seed=1) == bootstrap_interval(np.mean, few, seed=1)

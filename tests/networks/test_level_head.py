@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hrcam_monai.networks import LevelHead, pool_maps
+from hrcam_monai.networks.level_head import upsample, upsampled_mean
+from tests.networks.backbones import naive_hrcam
+
+SIZES = [
+    ([16, 16], [(16, 16), (8, 8), (4, 4)]),
+    ([31, 45], [(31, 45), (16, 23), (7, 5)]),  # odd
+    ([23, 30], [(7, 7), (1, 3)]),
+    ([12, 14, 5], [(12, 14, 5), (6, 7, 5), (3, 4, 2)]),  # anisotropic
+    ([10, 10], [(13, 11)]),  # a level larger than the input
+]
+
+
+def make(shapes, pooling="gap", dtype=torch.float32):
+    channels = [3 + i for i in range(len(shapes))]
+    head = LevelHead(channels, 3, pooling).to(dtype)
+    return head, [torch.randn(2, c, *s, dtype=dtype) for c, s in zip(channels, shapes, strict=True)]
+
+
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+@pytest.mark.parametrize(("size", "shapes"), SIZES)
+def test_completeness(size, shapes, pooling):
+    head, features = make(shapes, pooling)
+    logits, maps = head.class_maps(features, size)
+    assert maps.shape == (2, 3, *size)
+    torch.testing.assert_close(pool_maps(maps, pooling, head.sharpness), logits, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(head(features, size), logits, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "shapes"), SIZES)
+def test_equals_the_naive_method(size, shapes):
+    head, features = make(shapes)
+    logits, maps = head.class_maps(features, size)
+    naive_logits, naive_maps = naive_hrcam(features, head.weight, head.bias, size)
+    torch.testing.assert_close(logits, naive_logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(maps, naive_maps, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "shapes"), SIZES)
+def test_levels_and_bias_add_up_to_the_map(size, shapes):
+    head, features = make(shapes)
+    logits, levels = head.level_maps(features, size)
+    total = sum(levels) + head.bias.view(1, -1, *[1] * len(size))
+    torch.testing.assert_close(total, head.class_maps(features, size)[1])
+    torch.testing.assert_close(logits, head(features, size))
+
+
+def test_upsampled_mean_at_a_factor_that_is_no_integer():
+    x = torch.randn(2, 3, 7, 5, dtype=torch.float64)
+    torch.testing.assert_close(upsampled_mean(x, [230, 11]), upsample(x, [230, 11]).mean((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+def test_dtypes_complete_in_float32_at_least(dtype, pooling):
+    head, features = make([(9, 9), (5, 5)], pooling, dtype)
+    logits, maps = head.class_maps(features, [9, 9])
+    assert logits.dtype == maps.dtype == torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(pool_maps(maps, pooling, 10.0), head(features, [9, 9]), rtol=1e-4, atol=1e-6)
+
+
+def test_lse_lies_between_mean_and_maximum():
+    maps = torch.randn(2, 3, 8, 8)
+    mean, top = maps.flatten(2).mean(2), maps.flatten(2).amax(2)
+    assert ((pool_maps(maps, "lse", 5.0) > mean) & (pool_maps(maps, "lse", 5.0) < top)).all()
+    torch.testing.assert_close(pool_maps(maps.double(), "lse", 1e-4), mean.double(), atol=1e-3, rtol=0)
+    assert pool_maps(1e4 * maps, "lse", 10.0).isfinite().all()
+
+
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+def test_gradients(pooling):
+    head, features = make([(4, 4), (3, 3)], pooling, torch.float64)
+    features = [f.requires_grad_() for f in features]
+    assert torch.autograd.gradcheck(lambda *f: head(list(f), [5, 5]), features)
+
+
+def test_batch_equals_one_by_one():
+    head, features = make([(9, 9), (5, 5)], "lse")
+    maps = head.class_maps(features, [9, 9])[1]
+    single = torch.cat([head.class_maps([f[i : i + 1] for f in features], [9, 9])[1] for i in range(2)])
+    torch.testing.assert_close(maps, single)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"in_channels": []}, "LevelHead needs at least one level."),
+        ({"pooling": "max"}, "pooling is 'max'; choose one of gap, lse."),
+        ({"sharpness": 0}, "sharpness is 0; it must be above 0."),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match="^" + message.replace(".", r"\.")):
+        LevelHead(**{"in_channels": [3], "num_classes": 2, **arguments})
+
+
+def test_wrong_number_of_levels():
+    head, features = make([(4, 4), (2, 2)])
+    with pytest.raises(ValueError, match="LevelHead has 2 levels, got 1 feature maps"):
+        head(features[:1], [4, 4])

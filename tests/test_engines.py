@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedTrainer
+
+from hrcam_monai.data import Failures
+from hrcam_monai.engines import CohortEvaluator, calibrate, last_checkpoint, load_best, load_weights, run_stage, save_weights
+from hrcam_monai.inferers import HRCAMInferer
+from hrcam_monai.losses import MapLoss
+from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
+
+
+def small_net() -> HRCAMNet:
+    torch.manual_seed(0)
+    return HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2, pooling="lse")
+
+
+def stage(net, epochs):
+    items = [{"image": torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(i)), "label": i % 2} for i in range(4)]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=epochs,
+        train_data_loader=DataLoader(Dataset(items), batch_size=2),
+        network=net,
+        optimizer=optimizer,
+        loss_function=MapLoss(0.01),
+        inferer=HRCAMInferer(),
+    )
+    return trainer, {"network": net, "optimizer": optimizer}
+
+
+def test_resumed_training_equals_training_in_one_go(tmp_path):
+    whole = small_net()
+    run_stage(*stage(whole, 4), tmp_path / "whole", "train")
+    # killed after the second epoch: the checkpoint that was left says so
+    part = small_net()
+    trainer, state = stage(part, 4)
+    run_until_epoch(trainer, state, tmp_path / "part", 2)
+    fresh = small_net()
+    trainer, state = stage(fresh, 4)
+    run_stage(trainer, state, tmp_path / "part", "train", resume=True)
+    assert trainer.state.epoch == 4
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(fresh.state_dict()[key], value, msg=key)
+    # a stage that is complete is not run again
+    trainer, state = stage(small_net(), 4)
+    before = last_checkpoint(tmp_path / "part", "train").stat().st_mtime_ns
+    run_stage(trainer, state, tmp_path / "part", "train", resume=True)
+    assert last_checkpoint(tmp_path / "part", "train").stat().st_mtime_ns == before
+
+
+def run_until_epoch(trainer, state, folder, epoch):
+    from ignite.engine import Events
+
+    class Killed(Exception):
+        pass
+
+    def kill(_engine):
+        raise Killed
+
+    trainer.add_event_handler(Events.EPOCH_STARTED(once=epoch + 1), kill)
+    with pytest.raises(Killed):
+        run_stage(trainer, state, folder, "train")
+
+
+def test_calibration_finds_the_shift_and_keeps_completeness():
+    net = small_net().eval()
+    inferer = HRCAMInferer()
+    images = torch.rand(60, 1, 16, 16)
+    with torch.no_grad():
+        margin = net(images).diff(dim=1)[:, 0]
+    labels = (margin > margin.median()).long()
+    with torch.no_grad():
+        net.head.bias.add_(torch.tensor([3.0, 0.0]))
+    loader = [{"image": images[i : i + 10], "label": labels[i : i + 10]} for i in range(0, 60, 10)]
+    before = torch.nn.functional.cross_entropy(net(images), labels)
+    calibrate(net, inferer, loader, torch.device("cpu"))
+    logits, maps = net.class_maps(images)
+    assert torch.nn.functional.cross_entropy(logits, labels) < 0.6 * before
+    assert abs(float(logits.argmax(1).float().mean()) - float(labels.float().mean())) < 0.3
+    torch.testing.assert_close(pool_maps(maps, "lse", 10.0), logits)
+
+
+def test_weights_round_trip_and_errors(tmp_path):
+    net = small_net()
+    save_weights(net, tmp_path / "new" / "model.pt")
+    other = small_net()
+    other.head.weight.data.zero_()
+    load_weights(other, tmp_path / "new" / "model.pt")
+    torch.testing.assert_close(other.head.weight, net.head.weight)
+    load_weights(other, None)
+    with pytest.raises(FileNotFoundError, match="no such weights file; train first, or give the path of one"):
+        load_weights(net, tmp_path / "gone.pt")
+    with pytest.raises(ValueError, match="weights of another network .*; use the configuration they were trained with"):
+        load_weights(StageCNN(), tmp_path / "new" / "model.pt")
+
+
+def test_best_checkpoint_is_taken_when_there_is_one(tmp_path):
+    net = small_net()
+    torch.save({"network": net.state_dict()}, tmp_path / "best.pt")
+    kept = net.head.bias.clone()
+    net.head.bias.data.add_(1)
+    load_best(net, tmp_path / "nowhere")
+    assert not torch.equal(net.head.bias, kept)
+    load_best(net, tmp_path)
+    assert torch.equal(net.head.bias, kept)
+
+
+def test_a_subject_that_fails_does_not_stop_the_others(tmp_path: Path):
+    items = [
+        {"image": torch.rand(1, 16, 16), "subject": "good", "file": "g"},
+        {"failure": "is empty", "subject": "bad", "image": "b.nii"},
+        {"image": torch.rand(3, 16, 16), "subject": "odd", "file": "o"},  # three channels: the network will throw
+        {"image": torch.rand(1, 16, 16), "subject": "last", "file": "l"},
+    ]
+    failures = Failures(tmp_path)
+    seen = []
+    evaluator = CohortEvaluator(
+        failures=failures,
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(Dataset(items), batch_size=1),
+        network=small_net(),
+        inferer=HRCAMInferer(),
+        postprocessing=lambda item: seen.append(item["subject"]) or item,
+    )
+    evaluator.run()
+    assert seen == ["good", "last"]
+    assert [f.subject for f in failures.found] == ["bad", "odd"]

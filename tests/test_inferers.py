@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from hrcam_monai.inferers import HRCAMInferer
+from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
+
+
+@pytest.fixture
+def net():
+    return HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2, pooling="lse").eval()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+def test_a_volume_is_its_slices_stacked(axis, pooling):
+    net = HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2, pooling=pooling).eval()
+    volume = torch.rand(2, 1, 12, 14, 10)
+    out = HRCAMInferer(pooling=pooling, slice_axis=axis, slice_batch=3)(volume, net)
+    for i in range(volume.shape[axis + 2]):
+        maps = net.class_maps(volume.select(axis + 2, i))[1]
+        torch.testing.assert_close(out["maps"].select(axis + 2, i), maps)
+    scores = torch.stack([net(volume.select(axis + 2, i)) for i in range(volume.shape[axis + 2])], -1)
+    torch.testing.assert_close(out["logits"], pool_maps(scores, "lse", 10.0))
+
+
+@pytest.mark.parametrize("flip_axes", [[], [0], [0, 1]])
+def test_completeness_over_the_whole_volume(net, flip_axes):
+    out = HRCAMInferer(slice_axis=2, flip_axes=flip_axes)(torch.rand(1, 1, 12, 14, 10), net)
+    torch.testing.assert_close(pool_maps(out["maps"], "lse", 10.0), out["logits"], rtol=1e-4, atol=1e-6)
+
+
+def test_a_map_read_through_flips_moves_with_the_image(net):
+    inferer, x = HRCAMInferer(flip_axes=[0, 1]), torch.rand(1, 1, 16, 16)
+    torch.testing.assert_close(inferer(x.flip(2), net)["maps"].flip(2), inferer(x, net)["maps"])
+
+
+def test_random_flip_is_one_of_the_pairs(net):
+    x = torch.rand(1, 1, 16, 16)
+    plain = net.class_maps(x)[1]
+    pairs = [(plain + net.class_maps(x.flip(a))[1].flip(a)) / 2 for a in ([2], [3], [2, 3])]
+    found = HRCAMInferer(flip_axes=[0, 1], flips="random")(x, net)["maps"]
+    assert any(torch.allclose(found, pair, atol=1e-6) for pair in pairs)
+
+
+def test_plain_classifier_gives_logits_only():
+    net = StageCNN(channels=(4, 6), convs=(1, 1)).eval()
+    assert set(HRCAMInferer()(torch.rand(2, 1, 16, 16), net)) == {"logits"}
+    assert HRCAMInferer(slice_axis=2)(torch.rand(2, 1, 16, 16, 5), net)["logits"].shape == (2, 2)
+
+
+def test_plain_tensors_out(net):
+    out = HRCAMInferer()(MetaTensor(torch.rand(1, 1, 16, 16)), net)
+    assert all(type(v) is torch.Tensor for v in out.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pooling": "max"}, "pooling is 'max'; choose one of gap, lse."),
+        ({"flips": "some"}, "flips is 'some'; choose one of all, random."),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HRCAMInferer(**arguments)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from hrcam_monai.losses import MapLoss
+
+
+def test_cross_entropy_plus_mean_absolute_map():
+    pred = {"logits": torch.randn(3, 2), "maps": torch.randn(3, 2, 4, 4)}
+    label = torch.tensor([0, 1, 1])
+    plain = F.cross_entropy(pred["logits"], label)
+    torch.testing.assert_close(MapLoss()(pred, label), plain)
+    torch.testing.assert_close(MapLoss(l1=0.5)(pred, label), plain + 0.5 * pred["maps"].abs().mean())
+    torch.testing.assert_close(MapLoss(l1=0.5)({"logits": pred["logits"]}, label), plain)
+
+
+def test_gradients():
+    logits = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    maps = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    label = torch.tensor([0, 1, 1])
+    assert torch.autograd.gradcheck(lambda z, m: MapLoss(0.1)({"logits": z, "maps": m}, label), (logits, maps))

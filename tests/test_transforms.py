@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, CropForegroundd, Invertd, Orientationd, ResizeWithPadOrCropd, Spacingd
+
+from hrcam_monai.transforms import (
+    LabelMapd,
+    LoadMaskd,
+    LoadScand,
+    RandSlicesd,
+    ReadPredictiond,
+    SliceWeightsd,
+    is_tissue,
+    slice_weights,
+)
+from tests.conftest import save_head
+
+OBLIQUE = nib.affines.from_matvec(
+    np.array([[-0.98, 0.17, 0], [-0.17, -0.98, 0.1], [0, 0.1, 0.99]]) @ np.diag([0.9, 0.9, 3.0]), [12, 30, -20]
+)
+
+
+def preprocessing(keys):
+    return Compose(
+        [
+            LoadScand("image"),
+            *([LoadMaskd()] if "mask" in keys else []),
+            Orientationd(keys, "RAS", labels=None),
+            Spacingd(keys, (1.5, 1.5, 1.5), diagonal=True, mode="bilinear"),
+            CropForegroundd(keys, "image", select_fn=is_tissue, allow_smaller=True),
+            ResizeWithPadOrCropd(keys, (32, 32, 40)),
+        ]
+    )
+
+
+def test_load_names_outputs_by_subject(head):
+    item = LoadScand("image")({"image": str(head), "subject": "sub-7"})
+    assert item["file"] == str(head)
+    assert item["image"].meta["filename_or_obj"] == "sub-7.nii.gz"
+
+
+def test_missing_mask_is_empty_and_wrong_mask_is_told(head, tmp_path):
+    item = LoadMaskd()(LoadScand("image")({"image": str(head)}))
+    assert item["mask"].shape == item["image"].shape
+    assert not item["mask"].any()
+    nib.save(nib.Nifti1Image(np.ones((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "m.nii")
+    with pytest.raises(ValueError, match=r"m.nii: mask is \(3, 3, 3\), its image \(20, 24, 16\); use the image's grid"):
+        LoadMaskd()(LoadScand("image")({"image": str(head), "mask": str(tmp_path / "m.nii")}))
+
+
+def test_a_point_survives_the_round_trip_to_an_oblique_grid(tmp_path):
+    """A blob marked in the network's grid comes back at its own world position, in the file's shape and affine."""
+    save_head(tmp_path / "a.nii.gz", (40, 44, 12), OBLIQUE)
+    transform = preprocessing(["image"])
+    item = transform({"image": str(tmp_path / "a.nii.gz"), "subject": "a"})
+    heat = torch.zeros(2, *item["image"].shape[1:])
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in heat.shape[1:]], indexing="ij"), -1)
+    affine = np.asarray(item["image"].affine)
+    world = grid @ affine[:3, :3].T + affine[:3, 3]
+    target = OBLIQUE @ [22, 20, 6, 1]
+    heat[1] = torch.from_numpy(np.exp(-((world - target[:3]) ** 2).sum(-1) / (2 * 4.0**2)))
+    out = Compose([ReadPredictiond(), Invertd("map", transform, "image", nearest_interp=False)])(
+        {**item, "pred": {"logits": torch.tensor([0.0, 1.0]), "maps": heat}}
+    )
+    assert out["map"].shape == (1, 40, 44, 12)
+    np.testing.assert_allclose(out["map"].affine, OBLIQUE, atol=1e-5)
+    peak = np.unravel_index(int(out["map"].argmax()), (40, 44, 12))
+    np.testing.assert_allclose(peak, [22, 20, 6], atol=1)
+
+
+def volume(affine, original, shape=(8, 8, 10)):
+    image = MetaTensor(torch.ones(1, *shape), affine=torch.as_tensor(affine, dtype=torch.float64))
+    image.meta["original_affine"] = np.asarray(original, dtype=float)
+    return image
+
+
+def test_listed_slices_are_found_after_resampling_and_reorientation():
+    # the file: 3 mm slices along its first axis, running downwards
+    original = np.array([[0, 1.0, 0, 0], [0, 0, 1.0, 0], [-3.0, 0, 0, 27], [0, 0, 0, 1]])
+    image = volume(np.diag([1, 1, 1.5, 1]), original, (8, 8, 18))
+    weights = slice_weights(image, [[2, 3]])  # at z = 21 and 18 mm, that is 12 and 14 in slices of 1.5 mm
+    found = torch.nonzero(weights).flatten().tolist()
+    assert {12, 14} <= set(found)
+    assert all(abs(i * 1.5 - 19.5) <= 3 for i in found)
+
+
+def test_weights_are_tissue_where_no_slice_is_listed():
+    image = volume(np.eye(4), np.eye(4))
+    image[..., :4] = 0
+    assert slice_weights(image).tolist() == [0] * 4 + [64] * 6
+    assert slice_weights(image, [[100, 101]]).tolist() == [0] * 4 + [64] * 6
+
+
+def test_random_slices_are_labelled_and_only_from_listed_ones():
+    image = volume(np.eye(4), np.eye(4)) * torch.arange(10.0)
+    item = SliceWeightsd()({"image": image, "slices": [[4, 6]], "label": 1, "subject": "a", "other": [1]})
+    draw = RandSlicesd("image", num_samples=20)
+    draw.set_random_state(0)
+    items = draw(item)
+    assert len(items) == 20
+    assert {float(i["image"].max()) for i in items} == {4.0, 5.0, 6.0}
+    assert all(set(i) == {"image", "label", "subject"} and i["image"].shape == (1, 8, 8) for i in items)
+
+
+@pytest.mark.parametrize(("map_class", "expected"), [("predicted", 2), ("label", 1), (0, 0)])
+def test_map_of_the_class_asked_for(map_class, expected):
+    image = MetaTensor(torch.rand(1, 4, 4, 4))
+    maps = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 4, 4, 4)
+    out = ReadPredictiond(map_class)(
+        {"image": image, "label": 1, "pred": {"logits": torch.tensor([0.0, 1.0, 3.0]), "maps": maps}}
+    )
+    assert out["predicted"] == 2
+    assert float(out["map"].max()) == expected == out["map_class"]
+    torch.testing.assert_close(out["probabilities"].sum(), torch.tensor(1.0))
+    assert "pred" not in out
+
+
+def test_map_class_must_be_known():
+    with pytest.raises(ValueError, match="map_class is 'all'; it must be 'predicted', 'label' or the index of a class"):
+        ReadPredictiond("all")
+
+
+def test_label_map_holds_the_class_and_is_empty_for_the_reference():
+    heat = MetaTensor(torch.tensor([[[-1.0, 0.4, 0.6, 1.0]]]))
+    assert LabelMapd(0.5)({"map": heat, "map_class": 2})["label_map"].tolist() == [[[0, 0, 2, 2]]]
+    assert LabelMapd(0.5)({"map": heat, "map_class": 2})["label_map"].dtype == torch.uint8
+    assert not LabelMapd(0.5)({"map": heat, "map_class": 0})["label_map"].any()
+    assert not LabelMapd(0.5)({"map": heat - 5, "map_class": 1})["label_map"].any()
+    with pytest.raises(ValueError, match="threshold is 1; it must lie between 0 and 1"):
+        LabelMapd(1)

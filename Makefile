@@ -36,6 +36,15 @@ cohort: $(STAMP) ## Make the simulated cohort that the shipped weights were trai
 train: cohort ## Train as the shipped weights were trained, into work/train; RESUME=True goes on after an interruption
 	$(RUN) --config_file bundle/configs/train.json --dataset_dir $(WORK)/cohort --output_dir $(WORK)/train --resume $(or $(RESUME),False)
 
+.PHONY: localization
+localization: cohort ## The table of docs/results.md: HR-CAM beside Grad-CAM on the simulated test split (10 minutes)
+	$(BIN)/python benchmarks/localization.py --cohort $(WORK)/cohort --output $(WORK)/localization.json
+
+.PHONY: figure
+figure: $(STAMP) ## The README's picture: HR-CAM beside Grad-CAM on new heads
+	$(BIN)/python -m hrcam_monai simulate --output $(WORK)/figure --subjects 8 --seed 99 --split 0 0 1
+	$(BIN)/python benchmarks/localization.py --cohort $(WORK)/figure --figure docs/figures/comparison.png
+
 .PHONY: test
 test: $(STAMP) lint ## Run every check: ruff, mypy, unit tests, bundle runs
 	$(BIN)/python -m pytest -n 2 --dist loadfile

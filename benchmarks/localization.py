@@ -33,6 +33,7 @@ from hrcam_monai.report.figures import draw_map
 BUNDLE = Path(__file__).parents[1] / "bundle"
 MODELS = Path(__file__).parent / "models"
 GRADES = ("plain", "moderate", "faint")
+GRADCAM = "Grad-CAM, base CNN"
 
 
 def parsed(weights: Path, network: str = "network", overlay: str | None = None) -> tuple[nn.Module, HRCAMInferer, Any]:
@@ -45,14 +46,13 @@ def parsed(weights: Path, network: str = "network", overlay: str | None = None) 
     return net.eval(), parser.get_parsed_content("inferer"), parser.get_parsed_content("preprocessing")
 
 
-def gradcam_volume(net: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """Grad-CAM of class 1 on the last stage, slice by slice, and the volume's logits: [1, 1, X, Y, Z] -> as the inferer."""
-    cam = GradCAM(nn_module=net, target_layers=f"stages.{len(net.stages) - 1}", postprocessing=lambda x: x)
+def gradcam_volume(cam: GradCAM, net: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    """Grad-CAM of class 1, slice by slice, and the volume's logits: [1, 1, X, Y, Z] gives what the inferer gives."""
     slices = image.movedim(-1, 1)[0]
     heat = torch.cat([cam(x=part, class_idx=1).detach() for part in slices.split(40)])
     with torch.no_grad():
         logits = HRCAMInferer(slice_axis=2)(image, net)["logits"]
-    return {"logits": logits, "maps": torch.stack([-heat, heat], 2).movedim(0, -1).squeeze(0)[None].squeeze(1)}
+    return {"logits": logits, "maps": torch.cat([-heat, heat], 1).movedim(0, -1)[None]}
 
 
 def score(methods: dict[str, Any], items: list[dict[str, Any]], preprocessing: Any) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def score(methods: dict[str, Any], items: list[dict[str, Any]], preprocessing: A
         image = data["image"].as_tensor()[None]
         mask = data["mask"][0].numpy() > 0.5
         for name, run in methods.items():
-            with torch.set_grad_enabled(name == "Grad-CAM, base CNN"):
+            with torch.set_grad_enabled(name == GRADCAM):
                 out = run(image)
             row = {"method": name, "subject": item["subject"], "grade": item["grade"], "label": item["label"]}
             row["score"] = float(out["logits"][0, 1] - out["logits"][0, 0])
@@ -119,7 +119,7 @@ def comparison_figure(methods: dict[str, Any], items: list[dict[str, Any]], prep
         draw_map(line[0], image[0, :, :, z].numpy(), mask=mask[:, :, z])
         line[0].set_title(f"{item['subject']}, {item['grade']}", fontsize=9)
         for ax, (name, run) in zip(line[1:], methods.items(), strict=True):
-            with torch.set_grad_enabled(name == "Grad-CAM, base CNN"):
+            with torch.set_grad_enabled(name == GRADCAM):
                 heat = run(image[None])["maps"][0, 1].numpy()
             draw_map(ax, image[0, :, :, z].numpy(), np.clip(heat, 0, None)[:, :, z] * 1.0, mask[:, :, z])
             ax.set_title(name, fontsize=9)
@@ -142,10 +142,12 @@ def main(
     net, inferer, preprocessing = parsed(joint)
     paper, paper_inferer, _ = parsed(two_stage, overlay="two_stage")
     cnn = parsed(base, "backbone")[0]
+    # MONAI never removes Grad-CAM's hooks, so there is one for all subjects
+    cam = GradCAM(nn_module=cnn, target_layers=f"stages.{len(cnn.stages) - 1}", postprocessing=lambda x: x)
     methods = {
         "HR-CAM, joint": lambda x: inferer(x, net),
         "HR-CAM, two-stage": lambda x: paper_inferer(x, paper),
-        "Grad-CAM, base CNN": lambda x: gradcam_volume(cnn, x),
+        GRADCAM: lambda x: gradcam_volume(cam, cnn, x),
     }
     items = load_manifest(cohort).items(split, masks=True)
     if figure is not None:

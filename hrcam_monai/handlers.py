@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.data import MetaTensor
+from monai.data import MetaTensor, list_data_collate
 from monai.inferers import Inferer
 
 from hrcam_monai.report.figures import map_panel
@@ -112,6 +112,8 @@ class HRCAMHandler:
     def write(self, engine: Engine) -> None:
         """Write the chosen samples of this batch."""
         batch: Any = engine.state.batch
+        if isinstance(batch, list):  # the engine has taken the batch apart into subjects
+            batch = list_data_collate(batch)
         if (engine.state.epoch - 1) % self.interval or "image" not in batch or len(self.done) >= self.count:
             return
         images: Any = batch["image"]

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset, MetaTensor
-from monai.engines import SupervisedEvaluator
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
 from hrcam_monai.handlers import HRCAMHandler, SharpnessSchedule, logits_and_label
 from hrcam_monai.inferers import HRCAMInferer
+from hrcam_monai.losses import MapLoss
 from hrcam_monai.networks import HRCAMNet, StageCNN
 
 
-def evaluator(handler, shape=(16, 16, 4)):
+def evaluator(handler, decollate=False, shape=(16, 16, 4)):
     affine = torch.diag(torch.tensor([2.0, 2.0, 3.0, 1.0], dtype=torch.float64))
     items = [{"image": MetaTensor(torch.rand(1, *shape), affine=affine), "subject": f"s{i}", "label": 0} for i in range(3)]
     net = HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2, pooling="lse")
@@ -22,7 +24,7 @@ def evaluator(handler, shape=(16, 16, 4)):
         network=net,
         inferer=HRCAMInferer(slice_axis=2),
         val_handlers=[handler],
-        decollate=False,
+        decollate=decollate,
     )
 
 
@@ -35,9 +37,10 @@ class Writer:
         self.images[tag, epoch] = image
 
 
-def test_maps_are_written_with_epoch_and_subject_in_the_name(tmp_path):
+@pytest.mark.parametrize("decollate", [False, True])
+def test_maps_are_written_with_epoch_and_subject_in_the_name(tmp_path, decollate):
     writer = Writer()
-    engine = evaluator(HRCAMHandler(tmp_path, count=2, writer=writer))
+    engine = evaluator(HRCAMHandler(tmp_path, count=2, writer=writer), decollate)
     engine.run(7)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"epoch007_s{i}.{e}" for i in (0, 1) for e in ("nii.gz", "png")]
     image = nib.load(tmp_path / "epoch007_s1.nii.gz")
@@ -52,6 +55,24 @@ def test_maps_of_chosen_subjects_every_other_epoch(tmp_path):
     assert not list(tmp_path.iterdir())
     engine.run(3)
     assert [p.name for p in tmp_path.iterdir()] == ["epoch003_s2.png"]
+
+
+def test_maps_of_a_trainer(tmp_path):
+    items = [{"image": torch.rand(1, 16, 16), "subject": f"s{i}", "label": i % 2} for i in range(2)]
+    net = HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2, pooling="lse")
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=2,
+        train_data_loader=DataLoader(Dataset(items), batch_size=2),
+        network=net,
+        optimizer=torch.optim.SGD(net.parameters(), 0.01),
+        loss_function=MapLoss(),
+        inferer=HRCAMInferer(),
+        train_handlers=[HRCAMHandler(tmp_path, subjects=["s1"], nifti=False)],
+    )
+    trainer.run()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch001_s1.png", "epoch002_s1.png"]
+    assert net.training
 
 
 def test_sharpness_rises_and_ends_where_it_should():

@@ -1,7 +1,7 @@
 """Cohorts: manifests, reading, simulation."""
 
 from hrcam_monai.data.cohort import CachedCohort, CohortDataset
-from hrcam_monai.data.failures import Failures
+from hrcam_monai.data.failures import Failures, writable_folder
 from hrcam_monai.data.manifest import Failure, Manifest, ManifestError, load_manifest
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.data.simulate import simulate_cohort, simulate_subject
@@ -20,4 +20,5 @@ __all__ = [
     "read_scan",
     "simulate_cohort",
     "simulate_subject",
+    "writable_folder",
 ]

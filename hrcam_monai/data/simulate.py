@@ -74,7 +74,7 @@ class Cohort:
     seed: int
     spacing: float
     anatomy: tuple[str, ...]
-    split: tuple[float, float, float]
+    split: tuple[float, ...]
     oblique: int
 
     def plan(self) -> list[dict[str, str]]:
@@ -186,7 +186,7 @@ def simulate_cohort(
         ValueError: the folder holds a cohort of other arguments.
     """
     folder = Path(output)
-    cohort = Cohort(subjects, seed, spacing, tuple(str(Path(p).resolve()) for p in anatomy), split, oblique)
+    cohort = Cohort(subjects, seed, spacing, tuple(str(Path(p).resolve()) for p in anatomy), tuple(map(float, split)), oblique)
     for sub in ("images", "masks"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     settings = folder / "simulation.json"

@@ -37,13 +37,20 @@ def is_main_process() -> bool:
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
+def gather(items: list[Any]) -> list[Any]:
+    """The items of all processes, in the order of the processes."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return items
+    parts: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(parts, items)
+    return [item for part in parts for item in part]
+
+
 def gather_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of all processes, sorted by subject; a subject that padding gave to two processes is kept once."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        parts: list[list[dict[str, Any]]] = [[] for _ in range(dist.get_world_size())]
-        dist.all_gather_object(parts, rows)
-        rows = [row for part in parts for row in part]
-    return sorted({(r["subject"], r["file"]): r for r in rows}.values(), key=lambda r: (str(r["subject"]), str(r["file"])))
+    return sorted(
+        {(r["subject"], r["file"]): r for r in gather(rows)}.values(), key=lambda r: (str(r["subject"]), str(r["file"]))
+    )
 
 
 class DistributedMaps(DistributedDataParallel):

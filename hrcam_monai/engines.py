@@ -16,7 +16,7 @@ from torch import nn
 
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
-from hrcam_monai.distributed import is_main_process
+from hrcam_monai.distributed import gather, is_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class CohortEvaluator(SupervisedEvaluator):
         except PermissionError:
             raise  # the output folder is not the fault of this subject
         except Exception as error:
-            for subject in batchdata["subject"]:
-                self.failures.add(subject, "", error)
+            for subject, file in zip(batchdata["subject"], batchdata["file"], strict=True):
+                self.failures.add(subject, file, error)
             logger.debug("traceback", exc_info=error)
             return []
 
@@ -147,6 +147,7 @@ def calibrate(network: nn.Module, inferer: Inferer, loader: Iterable[dict[str, A
     """
     network.eval()
     pairs = [(inferer(b["image"].to(device), network)["logits"].float().cpu(), torch.as_tensor(b["label"])) for b in loader]
+    pairs = gather(pairs)  # each process has validated its share
     logits, labels = torch.cat([p[0] for p in pairs]), torch.cat([p[1].reshape(-1) for p in pairs]).long()
     shift = torch.zeros(logits.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([shift], max_iter=100, line_search_fn="strong_wolfe")

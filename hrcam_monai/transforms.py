@@ -175,8 +175,8 @@ class ReadPredictiond(Transform):
         d["probabilities"] = logits.softmax(0)
         d["predicted"] = int(logits.argmax())
         if "maps" in pred:
-            named = {"predicted": d["predicted"], "label": int(d.get("label", d["predicted"]))}
-            index = named[self.map_class] if isinstance(self.map_class, str) else self.map_class
+            named = {"predicted": d["predicted"], "label": d.get("label")}
+            index = int(named[self.map_class] if isinstance(self.map_class, str) else self.map_class)
             image = d[self.image_key]
             chosen = torch.as_tensor(pred["maps"])[index : index + 1].float()
             d["map"] = MetaTensor(chosen, meta=dict(image.meta), applied_operations=image.applied_operations)

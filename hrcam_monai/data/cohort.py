@@ -7,7 +7,7 @@ from typing import Any
 
 from monai.data import CacheDataset, Dataset
 
-from hrcam_monai.data.failures import Failures
+from hrcam_monai.data.failures import Failures, reason
 
 FAILED = "failure"  # key of an item that stands for a subject that could not be read
 
@@ -20,8 +20,7 @@ class CohortDataset(Dataset):
         try:
             return super()._transform(index)
         except Exception as error:  # whatever a reader or transform throws, the other subjects go on
-            cause = error.__cause__ or error
-            return {FAILED: str(cause) or type(cause).__name__, "subject": item["subject"], "image": str(item["image"])}
+            return {FAILED: reason(error), "subject": item["subject"], "image": str(item["image"])}
 
 
 class CachedCohort(CacheDataset):
@@ -47,8 +46,8 @@ class CachedCohort(CacheDataset):
         try:
             return super()._load_cache_item(idx)
         except Exception as error:
-            item, cause = self.data[idx], error.__cause__ or error
-            self.failures.add(str(item.get("subject", idx)), str(item["image"]), str(cause) or type(cause).__name__)
+            item = self.data[idx]
+            self.failures.add(str(item.get("subject", idx)), str(item["image"]), error)
             return None
 
     def _fill_cache(self, indices: Any = None) -> list:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from hrcam_monai.data.manifest import Failure
 
 logger = logging.getLogger(__name__)
+
+
+def reason(error: object) -> str:
+    """What went wrong at the bottom of it: the message of the first exception in a chain, on one line."""
+    while isinstance(error, BaseException) and error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class Failures:
@@ -39,7 +47,7 @@ class Failures:
 
     def add(self, subject: str, file: str, error: object) -> None:
         """Note one failure."""
-        failure = Failure(subject, file, " ".join(str(error).split()))
+        failure = Failure(subject, file, reason(error))
         self.found.append(failure)
         logger.error("%s left out: %s", subject, failure.error)
         new = not self.path.exists()
@@ -69,9 +77,8 @@ def writable_folder(folder: str | Path) -> str:
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".write_test"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path):
+            pass
     except OSError as error:
         raise PermissionError(f"{path}: cannot be written to ({error.strerror}); choose another --output_dir.") from None
     return str(path)

@@ -80,6 +80,9 @@ class HRCAMNet(nn.Module):
         """Train the head only: the backbone gets no gradient and keeps its batch statistics. False undoes it."""
         self.frozen = freeze
         self.backbone.requires_grad_(not freeze)
+        if freeze:  # a gradient left from before, even zeroed, would let an optimizer decay the weights
+            for parameter in self.backbone.parameters():
+                parameter.grad = None
         self.backbone.train(self.training and not freeze)
 
     def train(self, mode: bool = True) -> HRCAMNet:

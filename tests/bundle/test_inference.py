@@ -140,7 +140,7 @@ def test_dicom_in_no_patient_name_out(tmp_path):
     assert result.returncode == 0, result.stderr
     for path in (tmp_path / "out").rglob("*"):
         if path.is_file():
-            assert b"Doe" not in path.read_bytes()
+            assert b"Quzzlewick" not in path.read_bytes()
     assert nib.load(tmp_path / "out" / "maps" / "series_map.nii.gz").shape == (20, 24, 8)
 
 

@@ -26,7 +26,7 @@ def write_series(folder: Path, slices: int = 6, skip: tuple[int, ...] = (), seri
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         d = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
         d.SOPClassUID, d.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-        d.PatientName, d.PatientID, d.Modality = "Doe^Jane", "1", "MR"
+        d.PatientName, d.PatientID, d.Modality = "Quzzlewick^Jane", "1", "MR"
         d.StudyInstanceUID, d.SeriesInstanceUID, d.FrameOfReferenceUID = "1.2.3", uid, "1.2.4"
         d.InstanceNumber = i + 1
         d.ImagePositionPatient = [float(v) for v in np.array([-20.0, -24.0, 0.0]) + 3.0 * i * normal]

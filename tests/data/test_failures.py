@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import pytest
 
@@ -32,6 +31,6 @@ def test_no_write_permission(tmp_path, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise OSError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     with pytest.raises(PermissionError, match=r"cannot be written to \(Permission denied\); choose another --output_dir"):
         writable_folder(tmp_path)

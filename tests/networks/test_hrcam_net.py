@@ -103,6 +103,19 @@ def test_frozen_backbone_keeps_weights_and_statistics():
     assert all(p.requires_grad for p in net.backbone.parameters())
 
 
+def test_an_optimizer_does_not_move_a_frozen_backbone_that_had_gradients():
+    net = HRCAMNet(StageCNN(), 2)
+    net(torch.rand(2, 1, 32, 32)).sum().backward()
+    net.freeze_backbone()
+    before = {k: v.clone() for k, v in net.backbone.state_dict().items()}
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.5)
+    for _ in range(3):
+        optimizer.zero_grad(set_to_none=False)  # as MONAI's trainer does
+        net(torch.rand(2, 1, 32, 32)).sum().backward()
+        optimizer.step()
+    assert all(torch.equal(v, before[k]) for k, v in net.backbone.state_dict().items())
+
+
 def test_spatial_dims_must_be_2_or_3():
     with pytest.raises(ValueError, match="spatial_dims is 1; it must be 2 or 3"):
         HRCAMNet(StageCNN(), 2, spatial_dims=1)

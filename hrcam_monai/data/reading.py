@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 from hrcam_monai.data.sources import is_dicom
+
+# MONAI says at every start that its optional GPU decoder is not there; it is not used here
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 
 class ScanError(ValueError):

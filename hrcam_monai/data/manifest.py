@@ -62,7 +62,7 @@ class Manifest:
 
 def manifest_path(source: str | Path) -> Path:
     """The manifest that a path means: itself, or `manifest.json` in it when it is a folder."""
-    path = Path(source)
+    path = Path(source).expanduser().absolute()
     return path / "manifest.json" if path.is_dir() else path
 
 
@@ -102,7 +102,7 @@ def load_manifest(
         raise ManifestError(f"{path}: no such manifest; give a JSON file, or a folder with a manifest.json.") from None
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path}: not a readable JSON file ({error}).") from None
-    folder = Path(root) if root is not None else path.parent
+    folder = Path(root).absolute() if root is not None else path.parent
     listed = content.get("classes") if isinstance(content, dict) else None
     if not isinstance(listed, list) or len(listed) < 2 or len(set(map(str, listed))) < len(listed):
         raise ManifestError(f'{path}: "classes" must list at least two different class names.')

@@ -48,7 +48,7 @@ def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[
         >>> find_items("scan.nii.gz")  # doctest: +SKIP
         ([{'image': 'scan.nii.gz', 'subject': 'scan'}], [])
     """
-    path = Path(source).expanduser()
+    path = Path(source).expanduser().absolute()  # tables name files for readers in other folders
     if not path.exists():
         raise ManifestError(f"{path}: no such file or folder; give an image, a folder of images or a manifest.")
     if path.suffix == ".json" or (path / "manifest.json").is_file():

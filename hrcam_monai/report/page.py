@@ -24,7 +24,7 @@ STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#222}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #ddd}
 td.n{font-variant-numeric:tabular-nums}tr.on{background:#eef4ff}button{cursor:pointer;padding:.2rem .6rem}
-iframe{width:100%;height:450px;border:1px solid #ccc;margin-top:1rem;background:#000}.note{color:#666}
+iframe{width:100%;height:560px;border:1px solid #ccc;margin-top:1rem;background:#000}.note{color:#666}
 img{max-width:100%;margin-top:1rem}.failed{color:#a00}
 """
 SCRIPT = """
@@ -65,7 +65,7 @@ def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path) -> s
     top = max(float(values.max()), threshold)
     style = {"cmap": "inferno", "vmin": 0.0, "vmax": top}
     plotting.plot_stat_map(small, **shown, **style, title=title, draw_cross=False, symmetric_cbar=False, output_file=overlay)
-    viewer = plotting.view_img(small, **shown, **style, opacity=0.7, symmetric_cmap=False, width_view=960)
+    viewer = plotting.view_img(small, **shown, **style, opacity=0.7, symmetric_cmap=False, width_view=900)
     return viewer.get_standalone()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,9 @@ def load_manifest(
                 faults.append(f"{where} has no {', '.join(missing)}")
                 continue
             subject = str(raw["subject"])
+            if not re.fullmatch(r"\w[\w .-]*", subject):  # it names output files
+                faults.append(f"{where}: subject '{subject}' cannot name a file; use letters, digits, '_', '-' and '.'")
+                continue
             splits_of.setdefault(subject, set()).add(split)
             entry = {k: v for k, v in raw.items() if not k.startswith("_")} | {"subject": subject, "split": split}
             outside = False

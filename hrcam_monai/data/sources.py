@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,16 @@ def _subject(path: Path, root: Path) -> str:
     return name or "scan"
 
 
+def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the second item of a name the suffix `_2`, and so on: outputs are named by subject."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        seen[item["subject"]] += 1
+        if seen[item["subject"]] > 1:
+            item["subject"] = f"{item['subject']}_{seen[item['subject']]}"
+    return items
+
+
 def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[str, Any]], list[Failure]]:
     """Items `{"image", "subject", ...}` of a source, and what had to be left out.
 
@@ -53,7 +64,7 @@ def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[
         raise ManifestError(f"{path}: no such file or folder; give an image, a folder of images or a manifest.")
     if path.suffix == ".json" or (path / "manifest.json").is_file():
         manifest = load_manifest(path)
-        return (manifest.items(split) if split else manifest.all_items()), manifest.failures
+        return _named_apart(manifest.items(split) if split else manifest.all_items()), manifest.failures
     if path.is_file():
         return [{"image": str(path), "subject": _subject(path, path.parent)}], []
     folders = [path, *sorted(p for p in path.rglob("*") if p.is_dir() and not p.name.startswith("."))]
@@ -66,4 +77,4 @@ def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[
         items += [{"image": str(p), "subject": _subject(p, path)} for p in scans]
     if not items:
         raise ManifestError(f"{path}: holds no image; expected {', '.join(SUFFIXES)} files or DICOM series.")
-    return items, []
+    return _named_apart(items), []

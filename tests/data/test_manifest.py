@@ -50,6 +50,7 @@ def test_monai_reads_the_same_list(cohort):
         (lambda c: c["training"][0].update(image="../a.nii"), r"training\[0\]: image '../a.nii' leaves the data folder"),
         (lambda c: c["training"][0].update(image="/etc/passwd"), "image '/etc/passwd' leaves the data folder"),
         (lambda c: c["training"][0].update(image="x/../../a.nii"), "leaves the data folder"),
+        (lambda c: c["training"][0].update(subject="../a"), "subject '../a' cannot name a file; use letters, digits"),
         (lambda c: c["training"].append(c["training"][0]), "is listed 2 times; list it once"),
         (lambda c: c["test"].append({"image": "c.nii", "label": 0, "subject": "a"}), "subject 'a' is in test and training; keep"),
     ],

@@ -33,6 +33,13 @@ def test_a_manifest_or_its_folder(cohort):
     assert "mask" not in find_items(cohort)[0][0]
 
 
+def test_scans_of_one_name_get_names_of_their_own(tmp_path):
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    for name in ("a_b.nii.gz", "a/b.nii.gz", "a_b.nii"):
+        (tmp_path / "in" / name).touch()
+    assert sorted(i["subject"] for i in find_items(tmp_path / "in")[0]) == ["a_b", "a_b_2", "a_b_3"]
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(ManifestError, match="no such file or folder; give an image"):
         find_items(tmp_path / "gone")

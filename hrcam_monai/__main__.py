@@ -10,6 +10,12 @@ import typer
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def fail(error: Exception) -> typer.Exit:
+    """Say in one line what is wrong; the command ends with status 1."""
+    typer.echo(f"error: {error}", err=True)
+    return typer.Exit(1)
+
+
 @app.callback()
 def main() -> None:
     """HR-CAM for MONAI. Train, evaluate and infer with `python -m monai.bundle run`."""
@@ -35,7 +41,7 @@ def simulate(
     try:
         path = simulate_cohort(output, subjects, seed, spacing, anatomy or (), split, oblique, workers)
     except (ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from None
+        raise fail(error) from None
     typer.echo(f"manifest: {path}")
 
 
@@ -50,7 +56,7 @@ def report(
     try:
         write_report(output_dir, max_viewers)
     except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise fail(error) from None
 
 
 if __name__ == "__main__":

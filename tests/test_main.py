@@ -39,10 +39,10 @@ def test_simulate(tmp_path):
     assert len(json.loads((tmp_path / "c" / "manifest.json").read_text())["test"]) == 2
     again = run(*arguments, "--seed", "8")
     assert again.returncode != 0
-    assert "holds a cohort of other" in again.stderr
+    assert "this folder holds a cohort of other settings; choose another --output." in again.stderr
 
 
 def test_report_of_a_folder_without_predictions(tmp_path):
     done = run("report", str(tmp_path))
     assert done.returncode != 0
-    assert "predictions.csv" in done.stderr
+    assert done.stderr.endswith("predictions.csv: not found; run inference.json into this folder first.\n")

@@ -40,7 +40,7 @@ class HRCAMInferer(Inferer):
         slice_batch: slices a forward pass.
 
     Raises:
-        ValueError: an unknown pooling or `flips`.
+        ValueError: an unknown pooling, `flips` or axis.
 
     Example:
         >>> from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -63,6 +63,10 @@ class HRCAMInferer(Inferer):
             raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
         if flips not in FLIPS:
             raise ValueError(f"flips is '{flips}'; choose one of {', '.join(FLIPS)}.")
+        if any(a not in (0, 1, 2) for a in flip_axes) or len(set(flip_axes)) < len(flip_axes):
+            raise ValueError(f"flip_axes is {list(flip_axes)}; name each spatial axis (0, 1 or 2) once at most.")
+        if slice_axis not in (None, 0, 1, 2):
+            raise ValueError(f"slice_axis is {slice_axis}; it must be None or a spatial axis (0, 1 or 2).")
         self.pooling = pooling
         self.sharpness = sharpness
         self.slice_axis = slice_axis

@@ -52,7 +52,7 @@ class LoadMaskd(MapTransform):
         image_key: the image, read already.
 
     Raises:
-        ValueError: image and mask differ in shape.
+        ValueError: image and mask differ in shape or affine.
     """
 
     def __init__(self, keys: KeysCollection = "mask", image_key: str = "image") -> None:
@@ -69,6 +69,8 @@ class LoadMaskd(MapTransform):
             volume: Any = nib.load(d[key])
             if volume.shape[:3] != tuple(image.shape[1:]):
                 raise ValueError(f"{d[key]}: mask is {volume.shape}, its image {tuple(image.shape[1:])}; use the image's grid.")
+            if not np.allclose(volume.affine, np.asarray(image.affine), atol=1e-2):
+                raise ValueError(f"{d[key]}: mask lies elsewhere than its image; resample it to the image's grid.")
             mask = (np.asarray(volume.dataobj).reshape(image.shape[1:]) > 0).astype(np.float32)
             d[key] = MetaTensor(torch.from_numpy(mask)[None], meta=dict(image.meta))
         return d

@@ -61,6 +61,8 @@ def test_plain_tensors_out(net):
     [
         ({"pooling": "max"}, "pooling is 'max'; choose one of gap, lse."),
         ({"flips": "some"}, "flips is 'some'; choose one of all, random."),
+        ({"flip_axes": [-1]}, r"flip_axes is \[-1\]; name each spatial axis \(0, 1 or 2\) once at most"),
+        ({"slice_axis": -1}, "slice_axis is -1; it must be None or a spatial axis"),
     ],
 )
 def test_bad_arguments(arguments, message):

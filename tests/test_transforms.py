@@ -52,6 +52,12 @@ def test_missing_mask_is_empty_and_wrong_mask_is_told(head, tmp_path):
         LoadMaskd()(LoadScand("image")({"image": str(head), "mask": str(tmp_path / "m.nii")}))
 
 
+def test_a_mirrored_mask_is_refused(head, tmp_path):
+    nib.save(nib.Nifti1Image(np.ones((20, 24, 16), np.uint8), np.diag([-1.0, 1, 1, 1])), tmp_path / "m.nii")
+    with pytest.raises(ValueError, match="m.nii: mask lies elsewhere than its image; resample it to the image's grid"):
+        LoadMaskd()(LoadScand("image")({"image": str(head), "mask": str(tmp_path / "m.nii")}))
+
+
 def test_a_point_survives_the_round_trip_to_an_oblique_grid(tmp_path):
     """A blob marked in the network's grid comes back at its own world position, in the file's shape and affine."""
     save_head(tmp_path / "a.nii.gz", (40, 44, 12), OBLIQUE)

@@ -101,7 +101,7 @@ def load_manifest(
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; give a JSON file, or a folder with a manifest.json.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not a readable JSON file ({error}).") from None
     folder = Path(root).absolute() if root is not None else path.parent
     listed = content.get("classes") if isinstance(content, dict) else None
@@ -117,9 +117,16 @@ def load_manifest(
     splits_of: dict[str, set[str]] = {}
     images: Counter[str] = Counter()
     for split in SPLITS:
-        for number, raw in enumerate(content.get(split, [])):
+        listing = content.get(split, [])
+        if not isinstance(listing, list):
+            faults.append(f"{split} must be a list of entries")
+            continue
+        for number, raw in enumerate(listing):
             where = f"{split}[{number}]"
-            missing = [k for k in ("image", "label", "subject") if k not in raw]
+            if not isinstance(raw, dict):
+                faults.append(f'{where} must be an object {{"image", "label", "subject"}}, not {raw!r:.40}')
+                continue
+            missing = [k for k in ("image", "label", "subject") if raw.get(k) in (None, "")]
             if missing:
                 faults.append(f"{where} has no {', '.join(missing)}")
                 continue
@@ -131,7 +138,7 @@ def load_manifest(
             entry = {k: v for k, v in raw.items() if not k.startswith("_")} | {"subject": subject, "split": split}
             outside = False
             for key in ("image", "mask"):
-                if entry.get(key) is None:
+                if entry.get(key) in (None, ""):
                     entry.pop(key, None)
                     continue
                 file = _inside(folder, raw[key])
@@ -163,17 +170,26 @@ def load_manifest(
     return Manifest(path, names, entries, failures)
 
 
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def _entry_problem(entry: dict[str, Any], classes: list[str]) -> str | None:
     for key in ("image", "mask"):
-        if key in entry and not Path(entry[key]).exists():
-            return f"{key} file is missing: {entry[key]}; correct the path or restore the file"
+        if key in entry and not _exists(entry[key]):
+            return f"{key} file is missing: {entry[key]:.300}; correct the path or restore the file"
     label = entry["label"]
     known = label in classes if isinstance(label, str) else label in range(len(classes))
     if isinstance(label, bool) or not known:
         return f"label '{label}' is none of the classes {classes}; correct the label or the manifest's classes"
     slices = entry.get("slices")
     if slices is not None:
-        pairs = isinstance(slices, list) and all(isinstance(r, list) and len(r) == 2 and 0 <= r[0] <= r[1] for r in slices)
+        pairs = isinstance(slices, list) and all(
+            isinstance(r, list) and len(r) == 2 and all(type(v) is int for v in r) and 0 <= r[0] <= r[1] for r in slices
+        )
         if not pairs or not slices:
             return f"slices must be ranges [[first, last], ...] of voxel indices, not {slices}"
     return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import zlib
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
+from hrcam_monai.data.failures import reason
 from hrcam_monai.data.sources import is_dicom
 
 # MONAI says at every start that its optional GPU decoder is not there; it is not used here
@@ -53,6 +57,33 @@ def check_dicom_series(folder: Path) -> None:
         )
 
 
+def check_nifti(file: Path) -> None:
+    """See that a NIfTI file is whole and says where it lies; nibabel checks neither.
+
+    Raises:
+        ScanError: a compressed file that is cut short or damaged, or an affine that is singular or not finite.
+    """
+    try:
+        with file.open("rb") as stream:
+            if stream.read(2) == b"\x1f\x8b":
+                with gzip.open(file) as whole:  # reading to the end checks length and checksum
+                    while whole.read(1 << 20):
+                        pass
+        affine = np.asarray(nib.load(file).affine)  # type: ignore[attr-defined]
+    except (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        raise unreadable(file, error) from None
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise ScanError(f"{file}: its affine is singular or not finite, so its place is unknown; export it again.")
+
+
+def unreadable(file: Path, error: BaseException) -> ScanError:
+    """The error of a file that no reader takes."""
+    return ScanError(
+        f"{file}: cannot be read as an image ({reason(error)[:160]}); it may be cut short or of another format: "
+        "copy it again, or convert it to NIfTI."
+    )
+
+
 def read_scan(path: str | Path, channels: int = 1) -> MetaTensor:
     """Read a volume: NIfTI, NRRD, MHA/MHD, or a folder with one DICOM series.
 
@@ -77,19 +108,15 @@ def read_scan(path: str | Path, channels: int = 1) -> MetaTensor:
         check_dicom_series(file)
     elif file.stat().st_size == 0:
         raise ScanError(f"{file}: is empty (0 bytes); copy it again from its source.")
+    nifti = file.name.lower().endswith((".nii", ".nii.gz"))
+    if nifti and file.is_file():
+        check_nifti(file)
     try:
-        reader = "NibabelReader" if file.name.lower().endswith((".nii", ".nii.gz")) else "ITKReader"
+        reader = "NibabelReader" if nifti and file.is_file() else "ITKReader"
         image = LoadImage(reader, image_only=True, ensure_channel_first=False)(str(file))
     except Exception as error:
-        cause = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__  # type: ignore[assignment]
-        reason = " ".join(str(cause).split())[:160]
-        raise ScanError(
-            f"{file}: cannot be read as an image ({reason}); it may be cut short or of another format: "
-            "copy it again, or convert it to NIfTI."
-        ) from None
-    if image.ndim == 4 and image.shape[-1] == 1:
+        raise unreadable(file, error) from None
+    while image.ndim > 3 and image.shape[-1] == 1:
         image = image[..., 0]
     if 0 in image.shape:
         raise ScanError(f"{file}: has a side of zero voxels (shape {tuple(image.shape)}); export it again.")

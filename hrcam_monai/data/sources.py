@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ def is_scan(path: Path) -> bool:
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM, by its preamble: names of DICOM files mean nothing."""
+    if path.name.upper() == "DICOMDIR":  # the index of a disc, no image
+        return False
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -38,11 +39,16 @@ def _subject(path: Path, root: Path) -> str:
 
 def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give the second item of a name the suffix `_2`, and so on: outputs are named by subject."""
-    seen: Counter[str] = Counter()
+    taken = {item["subject"] for item in items}
+    seen: set[str] = set()
     for item in items:
-        seen[item["subject"]] += 1
-        if seen[item["subject"]] > 1:
-            item["subject"] = f"{item['subject']}_{seen[item['subject']]}"
+        name, number = item["subject"], 2
+        if name in seen:
+            while f"{name}_{number}" in taken:
+                number += 1
+            item["subject"] = f"{name}_{number}"
+            taken.add(item["subject"])
+        seen.add(item["subject"])
     return items
 
 
@@ -67,10 +73,11 @@ def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[
         return _named_apart(manifest.items(split) if split else manifest.all_items()), manifest.failures
     if path.is_file():
         return [{"image": str(path), "subject": _subject(path, path.parent)}], []
-    folders = [path, *sorted(p for p in path.rglob("*") if p.is_dir() and not p.name.startswith("."))]
+    below = sorted(p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    folders = [path, *(p for p in below if p.is_dir())]
     items = []
     for folder in folders:
-        files = sorted(p for p in folder.iterdir() if p.is_file())
+        files = sorted(p for p in folder.iterdir() if p.is_file() or (p.is_symlink() and not p.exists()))
         scans = [p for p in files if is_scan(p)]
         if not scans and any(is_dicom(p) for p in files):
             scans = [folder]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hrcam_monai.networks.level_head import LevelHead
-from hrcam_monai.networks.taps import DEFAULT_SIZE, check_taps, find_taps, record
+from hrcam_monai.networks.taps import DEFAULT_SIZE, TapError, check_taps, find_taps, record
 
 
 class HRCAMNet(nn.Module):
@@ -97,6 +97,9 @@ class HRCAMNet(nn.Module):
         channels = dict(zip(self.taps, self.head.in_channels, strict=True))
         with record(self.backbone, self.taps, self.spatial_dims, channels) as seen:
             self.backbone(x)
+        silent = [name for name in self.taps if name not in seen]
+        if silent:
+            raise TapError(f"Tap '{silent[0]}' put out no feature map in this forward pass; tap a module that always runs.")
         return [seen[name] for name in self.taps]
 
     def features(self, x: Tensor) -> list[Tensor]:

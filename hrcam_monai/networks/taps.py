@@ -7,6 +7,7 @@ forward pass. No tap may be overwritten later by an in-place operation: a tensor
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Candidate:
     name: str
     shape: tuple[int, ...]  # [C, *spatial]
     activated: bool
+    learned: bool  # made by a module with parameters: not a padding or pooling
     overwritten: bool
 
 
@@ -89,16 +91,17 @@ def candidates(backbone: nn.Module, input_shape: Sequence[int]) -> list[Candidat
     parameter = next(backbone.parameters(), torch.zeros(()))
     probe = torch.rand(tuple(input_shape), generator=torch.Generator().manual_seed(0)).to(parameter)
     versions: dict[str, int] = {}
-    producers: dict[int, nn.Module] = {}
+    producers: dict[int, tuple[nn.Module, int]] = {}  # of each tensor: who made it, and its version then
     alive: list[Tensor] = []  # keeps every output, so that an id is not given twice
 
     def note(name: str):
         def hook(module: nn.Module, _inputs: object, output: object) -> None:
             if is_feature_map(output, spatial_dims):
-                # an in-place activation returns its input's tensor: the latest leaf to touch it made it what it is
+                # an in-place activation returns its input's tensor: the latest to change it made it what it is
+                version = output._version  # type: ignore[attr-defined]
                 leaf = next(module.children(), None) is None
-                if leaf or id(output) not in producers:
-                    producers[id(output)] = module
+                if leaf or producers.get(id(output), (module, -1))[1] != version:
+                    producers[id(output)] = (module, version)
                 alive.append(output)  # type: ignore[arg-type]
                 versions[name] = output._version  # type: ignore[attr-defined]
 
@@ -125,7 +128,8 @@ def candidates(backbone: nn.Module, input_shape: Sequence[int]) -> list[Candidat
         Candidate(
             name,
             tuple(output.shape[1:]),
-            _ends_in_activation(producers[id(output)], output),
+            _ends_in_activation(producers[id(output)][0], output),
+            next(producers[id(output)][0].parameters(), None) is not None,
             output._version != versions[name],
         )
         for name, output in seen.items()
@@ -150,16 +154,24 @@ def find_taps(backbone: nn.Module, input_shape: Sequence[int]) -> list[str]:
         >>> find_taps(DenseNet121(2, 1, 2), (1, 1, 64, 64))[-1]
         'class_layers.relu'
     """
-    found = [c for c in candidates(backbone, input_shape) if not c.overwritten]
-    if not found:
-        raise TapError(f"{type(backbone).__name__} puts out no {len(input_shape) - 2}-D feature map to tap.")
-    # a network without any activation that we know still has its last feature map of each resolution
-    usable = [c for c in found if c.activated] or found
+    listed = candidates(backbone, input_shape)
+    found = [c for c in listed if not c.overwritten]
     levels: dict[tuple[int, ...], str] = {}
-    for candidate in usable:
-        factor = zip(input_shape[2:], candidate.shape[1:], strict=True)
-        levels[tuple(round(math.log2(a / b)) for a, b in factor)] = candidate.name
+    # a resolution without any activation that we know still has its last learned feature map
+    for candidate in [*(c for c in found if c.learned and not c.activated), *(c for c in found if c.activated)]:
+        levels[_resolution(candidate, input_shape)] = candidate.name
+    if not levels:
+        raise TapError(f"{type(backbone).__name__} puts out no {len(input_shape) - 2}-D feature map to tap.")
+    made = {_resolution(c, input_shape): str(list(c.shape[1:])) for c in listed if c.learned or c.activated}
+    sizes = ", ".join(size for key, size in made.items() if key not in levels)
+    if sizes:
+        warnings.warn(f"No tap at {sizes} of {list(input_shape[2:])}: every feature map there is overwritten.", stacklevel=2)
     return [levels[key] for key in sorted(levels, key=sum)]
+
+
+def _resolution(candidate: Candidate, input_shape: Sequence[int]) -> tuple[int, ...]:
+    """By which power of two each axis is down-sampled."""
+    return tuple(round(math.log2(a / b)) for a, b in zip(input_shape[2:], candidate.shape[1:], strict=True))
 
 
 def check_taps(backbone: nn.Module, taps: Sequence[str], input_shape: Sequence[int]) -> list[int]:

@@ -94,6 +94,19 @@ def test_missing_empty_truncated_and_no_image(tmp_path, head):
         read_scan(tmp_path / "text.nii")
 
 
+def test_a_damaged_bit_and_a_place_that_is_unknown(tmp_path, head):
+    damaged = bytearray(head.read_bytes())
+    damaged[len(damaged) // 2] ^= 0x10
+    (tmp_path / "bit.nii.gz").write_bytes(damaged)
+    with pytest.raises(ScanError, match="cannot be read as an image"):
+        read_scan(tmp_path / "bit.nii.gz")
+    image = nib.Nifti1Image(with_value(1), None)
+    image.header["sform_code"] = 1  # with an sform of zeros
+    nib.save(image, tmp_path / "lost.nii")
+    with pytest.raises(ScanError, match="its affine is singular or not finite, so its place is unknown; export it again"):
+        read_scan(tmp_path / "lost.nii")
+
+
 def test_dicom_folders(tmp_path):
     write_series(tmp_path / "two", prefix="a")
     write_series(tmp_path / "two", prefix="b")

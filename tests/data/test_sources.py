@@ -38,6 +38,21 @@ def test_scans_of_one_name_get_names_of_their_own(tmp_path):
     for name in ("a_b.nii.gz", "a/b.nii.gz", "a_b.nii"):
         (tmp_path / "in" / name).touch()
     assert sorted(i["subject"] for i in find_items(tmp_path / "in")[0]) == ["a_b", "a_b_2", "a_b_3"]
+    (tmp_path / "in" / "a_b_2.nii").touch()
+    assert sorted(i["subject"] for i in find_items(tmp_path / "in")[0]) == ["a_b", "a_b_2", "a_b_3", "a_b_4"]
+
+
+def test_hidden_folders_are_skipped_and_broken_links_are_not(tmp_path):
+    (tmp_path / ".git" / "annex").mkdir(parents=True)
+    (tmp_path / ".git" / "annex" / "k.nii.gz").touch()
+    (tmp_path / "link.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    assert [i["subject"] for i in find_items(tmp_path)[0]] == ["link"]
+
+
+def test_the_index_of_a_dicom_disc_is_no_image(tmp_path):
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(ManifestError, match="holds no image"):
+        find_items(tmp_path)
 
 
 def test_nothing_there(tmp_path):

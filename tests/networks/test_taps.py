@@ -76,6 +76,50 @@ def test_a_backbone_made_for_another_input_says_so():
     assert HRCAMNet(net, 2, input_shape=(1, 1, 28, 28)).taps == ["1"]
 
 
+class InPlace(nn.Module):
+    """A block as torchvision's Inception has it: a functional ReLU in place."""
+
+    def __init__(self, inputs, outputs, stride=1):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(inputs, outputs, 3, stride, 1), nn.BatchNorm2d(outputs)
+
+    def forward(self, x):
+        return torch.nn.functional.relu(self.bn(self.conv(x)), inplace=True)
+
+
+class Shared(nn.Module):
+    """One ReLU for all stages, in place or not."""
+
+    def __init__(self, inplace):
+        super().__init__()
+        self.a, self.b, self.relu = nn.Conv2d(1, 3, 3, 1, 1), nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(inplace)
+
+    def forward(self, x):
+        return self.relu(self.b(self.relu(self.a(x)))).mean((2, 3))
+
+
+def test_functional_and_shared_activations_lose_no_level():
+    assert find_taps(nn.Sequential(InPlace(1, 4), InPlace(4, 8, 2), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU()), (1, 1, 64, 64)) == [
+        "0",
+        "1",
+        "3",
+    ]
+    assert find_taps(Shared(False), (1, 1, 64, 64)) == ["a", "relu"]
+
+
+def test_a_level_that_is_lost_is_told():
+    with pytest.warns(UserWarning, match=r"No tap at \[64, 64\] of \[64, 64\]: every feature map there is overwritten"):
+        assert find_taps(Shared(True), (1, 1, 64, 64)) == ["relu"]
+
+
+def test_a_tap_that_is_skipped_is_told():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    wrapped = HRCAMNet(net, 2, taps=["1"])
+    net.forward = lambda x: net[0](x)
+    with pytest.raises(TapError, match="Tap '1' put out no feature map in this forward pass"):
+        wrapped(torch.rand(1, 1, 8, 8))
+
+
 def test_no_feature_map():
     with pytest.raises(TapError, match="puts out no 2-D feature map"):
         find_taps(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), (1, 1, 8, 8))

@@ -121,7 +121,7 @@ def comparison_figure(methods: dict[str, Any], items: list[dict[str, Any]], prep
         for ax, (name, run) in zip(line[1:], methods.items(), strict=True):
             with torch.set_grad_enabled(name == GRADCAM):
                 heat = run(image[None])["maps"][0, 1].numpy()
-            draw_map(ax, image[0, :, :, z].numpy(), np.clip(heat, 0, None)[:, :, z] * 1.0, mask[:, :, z])
+            draw_map(ax, image[0, :, :, z].numpy(), np.clip(heat[:, :, z], 0, None), mask[:, :, z])
             ax.set_title(name, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)

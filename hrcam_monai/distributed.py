@@ -27,8 +27,9 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Leave the process group."""
+    """Leave the process group together: a process that left early would strand one still in a collective."""
     if dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
 
 
@@ -48,9 +49,8 @@ def gather(items: list[Any]) -> list[Any]:
 
 def gather_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of all processes, sorted by subject; a subject that padding gave to two processes is kept once."""
-    return sorted(
-        {(r["subject"], r["file"]): r for r in gather(rows)}.values(), key=lambda r: (str(r["subject"]), str(r["file"]))
-    )
+    unique = {(str(r["subject"]), str(r["file"])): r for r in gather(rows)}
+    return [unique[key] for key in sorted(unique)]
 
 
 class DistributedMaps(DistributedDataParallel):

@@ -103,7 +103,7 @@ def candidates(backbone: nn.Module, input_shape: Sequence[int]) -> list[Candidat
                 if leaf or producers.get(id(output), (module, -1))[1] != version:
                     producers[id(output)] = (module, version)
                 alive.append(output)  # type: ignore[arg-type]
-                versions[name] = output._version  # type: ignore[attr-defined]
+                versions[name] = version
 
         return hook
 

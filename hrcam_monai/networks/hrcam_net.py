@@ -93,14 +93,22 @@ class HRCAMNet(nn.Module):
         return self
 
     @torch.jit.unused
-    def _tapped(self, x: Tensor) -> list[Tensor]:
+    def _tapped(self, x: Tensor, weighed: bool = False) -> list[Tensor]:
+        """Each tap's feature map; weighed as soon as it is there, so that no level is kept longer than the network does."""
         channels = dict(zip(self.taps, self.head.in_channels, strict=True))
-        with record(self.backbone, self.taps, self.spatial_dims, channels) as seen:
+        read = (lambda name, feature: self.head.weigh(self.taps.index(name), feature)) if weighed else None
+        with record(self.backbone, self.taps, self.spatial_dims, channels, read) as seen:
             self.backbone(x)
         silent = [name for name in self.taps if name not in seen]
         if silent:
             raise TapError(f"Tap '{silent[0]}' put out no feature map in this forward pass; tap a module that always runs.")
         return [seen[name] for name in self.taps]
+
+    def native_maps(self, x: Tensor) -> list[Tensor]:
+        """Each level's class maps at its own resolution, without the bias: [B, C, *spatial] -> [B, K, *] each."""
+        if torch.jit.is_scripting() or self.listed:
+            return self.head.native_maps(self.features(x))
+        return self._tapped(x, weighed=True)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The feature map of each level, fine to coarse."""
@@ -112,12 +120,12 @@ class HRCAMNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, *spatial] -> logits [B, K]."""
-        return self.head(self.features(x), list(x.shape[2:]))
+        return self.head.score_native(self.native_maps(x), list(x.shape[2:]))
 
     @torch.jit.export
     def class_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, *spatial] -> logits [B, K] and class maps [B, K, *spatial] in logit units; pool(maps) == logits."""
-        return self.head.class_maps(self.features(x), list(x.shape[2:]))
+        return self.head.maps_of_native(self.native_maps(x), list(x.shape[2:]))
 
     @torch.jit.export
     def level_maps(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -91,48 +91,63 @@ class LevelHead(nn.Module):
         self.num_classes = num_classes
         self.pooling = pooling
         self.sharpness = float(sharpness)
-        # one linear layer over the concatenated levels, as in the paper, initialised as torch does
-        linear = nn.Linear(sum(in_channels), num_classes)
-        self.weight = nn.Parameter(linear.weight.detach().clone())
-        self.bias = nn.Parameter(linear.bias.detach().clone())
+        # one linear layer over the concatenated levels, as in the paper
+        self.weight = nn.Parameter(torch.empty(num_classes, sum(in_channels)))
+        self.bias = nn.Parameter(torch.empty(num_classes))
+        self.reset_parameters()
+
+    @torch.jit.unused
+    def reset_parameters(self) -> None:
+        """Draw the weights anew, as torch does for a linear layer."""
+        linear = nn.Linear(self.weight.shape[1], self.num_classes)
+        self.weight.data.copy_(linear.weight.data)
+        self.bias.data.copy_(linear.bias.data)
 
     def native_maps(self, features: list[Tensor]) -> list[Tensor]:
         """Each level's class maps at its own resolution, without the bias: [B, C_l, *] -> [B, K, *]."""
         if len(features) != len(self.in_channels):
             raise ValueError(f"LevelHead has {len(self.in_channels)} levels, got {len(features)} feature maps.")
-        out: list[Tensor] = []
-        start = 0
-        for i, channels in enumerate(self.in_channels):
-            feature = features[i]
-            dtype = torch.promote_types(torch.promote_types(feature.dtype, self.weight.dtype), torch.float32)
-            weight = self.weight[:, start : start + channels].to(dtype)
-            values = feature.to(dtype).flatten(2)
-            if torch.jit.is_scripting():  # autocast wants a constant device there, and does not reach scripted code
+        return [self.weigh(i, features[i]) for i in range(len(self.in_channels))]
+
+    def weigh(self, level: int, feature: Tensor) -> Tensor:
+        """One level's class maps at its own resolution, without the bias: [B, C_l, *] -> [B, K, *]."""
+        start = sum(self.in_channels[:level])
+        dtype = torch.promote_types(torch.promote_types(feature.dtype, self.weight.dtype), torch.float32)
+        weight = self.weight[:, start : start + self.in_channels[level]].to(dtype)
+        values = feature.to(dtype).flatten(2)
+        if torch.jit.is_scripting():  # autocast wants a constant device there, and does not reach scripted code
+            flat = torch.matmul(weight, values)
+        else:
+            with torch.autocast(device_type=feature.device.type, enabled=False):
                 flat = torch.matmul(weight, values)
-            else:
-                with torch.autocast(device_type=feature.device.type, enabled=False):
-                    flat = torch.matmul(weight, values)
-            out.append(flat.unflatten(2, feature.shape[2:]))
-            start += channels
-        return out
+        return flat.unflatten(2, feature.shape[2:])
 
     def forward(self, features: list[Tensor], size: list[int]) -> Tensor:
         """Logits [B, K] of an input of spatial `size`; `gap` needs no map for it."""
         if self.pooling == "gap":
-            native = self.native_maps(features)
+            return self.score_native(self.native_maps(features), size)
+        return self.class_maps(features, size)[0]
+
+    def score_native(self, native: list[Tensor], size: list[int]) -> Tensor:
+        """Logits [B, K] from each level's class maps at its own resolution."""
+        if self.pooling == "gap":
             logits = self.bias.to(native[0].dtype).unsqueeze(0)
             for level in native:
                 logits = logits + upsampled_mean(level, size)
             return logits
-        return self.class_maps(features, size)[0]
+        return self.maps_of_native(native, size)[0]
 
     def class_maps(self, features: list[Tensor], size: list[int]) -> tuple[Tensor, Tensor]:
         """Logits [B, K] and class maps [B, K, *size]; pool_maps(maps) equals the logits."""
-        native = self.native_maps(features)
-        maps = upsample(native[0], size)
-        for level in native[1:]:
-            maps = maps + upsample(level, size)
-        maps = maps + self.bias.to(maps.dtype).view([1, -1] + [1] * len(size))
+        return self.maps_of_native(self.native_maps(features), size)
+
+    def maps_of_native(self, native: list[Tensor], size: list[int]) -> tuple[Tensor, Tensor]:
+        """Logits [B, K] and class maps [B, K, *size] from each level's class maps at its own resolution."""
+        # up-sampling keeps a constant, so the bias is added where there are fewest values
+        coarse = native[-1] + self.bias.to(native[-1].dtype).view([1, -1] + [1] * len(size))
+        maps = upsample(coarse, size)
+        for level in native[:-1]:
+            maps.add_(upsample(level, size))  # in a tensor of its own, which no gradient needs as it was
         return pool_maps(maps, self.pooling, self.sharpness), maps
 
     def level_maps(self, features: list[Tensor], size: list[int]) -> tuple[Tensor, list[Tensor]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -36,9 +36,16 @@ def is_feature_map(x: object, spatial_dims: int, channels: int | None = None) ->
 
 @contextmanager
 def record(
-    backbone: nn.Module, names: Iterable[str], spatial_dims: int, channels: Mapping[str, int] | None = None
+    backbone: nn.Module,
+    names: Iterable[str],
+    spatial_dims: int,
+    channels: Mapping[str, int] | None = None,
+    read: Callable[[str, Tensor], Tensor] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """While open, the last feature map (of the given channels) that each named module puts out; closing removes the hooks."""
+    """While open, the last feature map (of the given channels) that each named module puts out; closing removes the hooks.
+
+    With `read`, what it makes of the name and feature map is kept in the feature map's place.
+    """
     seen: dict[str, Tensor] = {}
     modules = dict(backbone.named_modules())
 
@@ -46,7 +53,7 @@ def record(
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if is_feature_map(output, spatial_dims, channels[name] if channels else None):
                 seen.pop(name, None)  # so that the dictionary stays in the order of the last calls
-                seen[name] = output  # type: ignore[assignment]
+                seen[name] = read(name, output) if read else output  # type: ignore[arg-type,assignment]
 
         return hook
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 
 from hrcam_monai.distributed import gather_rows, is_main_process
 from hrcam_monai.metrics.classification import classification_summary, roc_auc
-from hrcam_monai.metrics.localization import best_dice, pixel_average_precision, pointing_game
+from hrcam_monai.metrics.cohort import summarize
+from hrcam_monai.metrics.displacement import Displacement, displacement_warning
+from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.report.figures import evaluation_figure
+
+logger = logging.getLogger(__name__)
+LOCALIZATION = ("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy")
 
 
 def finished_items(engine: Engine) -> list[dict[str, Any]]:
@@ -75,7 +82,8 @@ class EvaluationWriter:
     """Scores labelled subjects: `per_subject.csv`, `metrics.json` and `evaluation.png`.
 
     Classification is scored over all subjects; localisation over those whose mask is not empty, on the class map of
-    their own label (`ReadPredictiond(map_class="label")`), on the network's grid.
+    their own label (`ReadPredictiond(map_class="label")`), on the network's grid. The displacement of the network's own
+    maps is measured on the first subjects that are not of the reference class, without their masks.
 
     Args:
         output_dir: folder of the files.
@@ -85,6 +93,7 @@ class EvaluationWriter:
         spacing: of the network's grid, mm.
         tolerance_mm: of the pointing game.
         seed: of the bootstrap.
+        displacement: measures how far maps lie beside what they mark; None leaves that out.
     """
 
     def __init__(
@@ -95,6 +104,7 @@ class EvaluationWriter:
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
         tolerance_mm: float = 0.0,
         seed: int = 0,
+        displacement: Displacement | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.classes = list(classes)
@@ -102,6 +112,7 @@ class EvaluationWriter:
         self.spacing = spacing
         self.tolerance_mm = tolerance_mm
         self.seed = seed
+        self.displacement = displacement
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -111,20 +122,22 @@ class EvaluationWriter:
 
     def start(self, _engine: Engine) -> None:
         self.rows = []
+        if self.displacement is not None:
+            self.displacement.reset()
 
     def collect(self, engine: Engine) -> None:
         for item in finished_items(engine):
             row = prediction_row(item, self.classes)
             row |= {"label": int(item["label"]), "group": str(item.get(self.group_key, ""))}
-            scores: dict[str, Any] = {"pixel_ap": "", "best_dice": "", "pointing": ""}
+            scores: dict[str, Any] = dict.fromkeys(LOCALIZATION, "")
             if "map" in item and "mask" in item and int(item["label"]) > 0 and bool((item["mask"] > 0.5).any()):
                 heat, mask = item["map"][0].cpu().numpy(), item["mask"][0].cpu().numpy() > 0.5
-                scores = {
-                    "pixel_ap": pixel_average_precision(heat, mask),
-                    "best_dice": best_dice(heat, mask),
-                    "pointing": int(pointing_game(heat, mask, self.spacing, self.tolerance_mm)),
-                }
+                scores = localization_scores(heat, mask, self.spacing[: heat.ndim], self.tolerance_mm)
             self.rows.append(row | scores)
+            if self.displacement is not None and "map" in item and int(item["label"]) > 0:
+                network: Any = engine.network  # type: ignore[attr-defined]
+                image = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor)
+                self.displacement(image, getattr(network, "module", network), int(item["label"]))
 
     def finish(self, _engine: Engine) -> None:
         rows = gather_rows(self.rows)
@@ -132,6 +145,11 @@ class EvaluationWriter:
             return
         write_csv(self.folder / "per_subject.csv", rows)
         metrics = evaluation_summary(rows, self.classes, self.seed)
+        if self.displacement is not None:  # of the main process's subjects; they are a sample anyway
+            metrics["displacement"] = self.displacement.aggregate()
+            metrics["warnings"] = [w for w in [displacement_warning(metrics["displacement"])] if w]
+            for warning in metrics["warnings"]:
+                logger.warning(warning)
         (self.folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
         evaluation_figure(rows, self.classes, self.folder / "evaluation.png")
 
@@ -151,6 +169,10 @@ def evaluation_summary(rows: Sequence[dict[str, Any]], classes: Sequence[str], s
 
 
 def _localization(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean of each measure over the subjects with a mask, and its interval."""
     scored = [r for r in rows if r["pixel_ap"] != ""]
-    means = {k: float(np.mean([r[k] for r in scored])) for k in ("pixel_ap", "best_dice", "pointing")} if scored else {}
-    return {"subjects_with_mask": len(scored), **means}
+    found: dict[str, Any] = {"subjects_with_mask": len(scored)}
+    for key in LOCALIZATION if scored else ():
+        summary = summarize([r[key] for r in scored])
+        found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
+    return found

@@ -23,6 +23,16 @@ def test_metrics_tables_and_figure(configs, cohort, tmp_path):
     assert set(metrics["groups"]) == {"plain", "moderate"}
     assert len(list(csv.DictReader((tmp_path / "out" / "per_subject.csv").open()))) == 4
     assert (tmp_path / "out" / "evaluation.png").is_file()
+    assert set(metrics["displacement"]["map"]) == {"axis0", "axis1"}
+
+
+def test_comparison_by_one_option(cohort, tmp_path):
+    done = run("evaluate", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", compare=True)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "out" / "compare" / "comparison.md").read_text()
+    assert "| HR-CAM, network | all | 2 |" in text
+    assert "| MONAI Grad-CAM (network) | all | 2 |" in text
+    assert "Left out: MONAI CAM (network): CAM needs logits from global average pooling" in text
 
 
 def test_weights_of_another_network(cohort, tmp_path):

@@ -1,0 +1,77 @@
+"""`python -m hrcam_monai compare`: the bundle's evaluation wiring, with several networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+from hrcam_monai.compare.maps import Candidate
+from hrcam_monai.compare.study import Comparison
+from hrcam_monai.engines import load_weights
+
+
+def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), **options: Any) -> ConfigParser:
+    """evaluate.json with overlays: names of files in the bundle's configs, or paths.
+
+    Raises:
+        FileNotFoundError: no such config.
+    """
+    configs = bundle_root / "configs"
+    files = [configs / "evaluate.json"]
+    for overlay in overlays:
+        named = configs / f"{overlay}.json"
+        files.append(named if named.is_file() else Path(overlay))
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such config; give --bundle-root, or the name or path of an overlay.")
+    parser = ConfigParser()
+    parser.read_config(files)
+    parser["bundle_root"] = str(bundle_root)
+    for key, value in options.items():
+        parser[key] = value
+    return parser
+
+
+def load_candidate(bundle_root: Path, spec: str) -> Candidate:
+    """One `NAME=WEIGHTS[:OVERLAY[,OVERLAY]]`: HRCAMNet weights, or those of its backbone alone, a plain classifier.
+
+    Raises:
+        ValueError: not of that form, or weights of another network.
+        FileNotFoundError: no such weights or overlay.
+    """
+    name, _, rest = spec.partition("=")
+    file, _, listed = rest.partition(":")
+    if not name or not file:
+        raise ValueError(f"network '{spec}' is not of the form NAME=WEIGHTS[:OVERLAY].")
+    parser = bundle_parser(bundle_root, [o for o in listed.split(",") if o])
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"{file}: no such weights file; train first, or give the path of one.")
+    whole = "head.weight" in torch.load(file, map_location="cpu", weights_only=True)
+    network = parser.get_parsed_content("network_def" if whole else "backbone")
+    load_weights(network, file)
+    device = parser.get_parsed_content("device")
+    return Candidate(name, network.to(device).eval(), parser.get_parsed_content("inferer"))
+
+
+def compare(
+    dataset_dir: Path, output_dir: Path, networks: Sequence[str], bundle_root: Path, split: str = "test", **options: Any
+) -> dict[str, Any]:
+    """Compare the networks and the peers on one split of a cohort; options are `Comparison`'s.
+
+    Raises:
+        ValueError, FileNotFoundError: see `load_candidate` and `Comparison`.
+        SystemExit: status 1 at the end, if subjects could not be read.
+    """
+    candidates = [load_candidate(bundle_root, spec) for spec in networks]
+    parser = bundle_parser(bundle_root, dataset_dir=str(dataset_dir), output_dir=str(output_dir), split=split)
+    parser["comparison::candidates"] = candidates
+    for key, value in {"output_dir": str(output_dir), **options}.items():
+        parser[f"comparison::{key}"] = value
+    comparison: Comparison = parser.get_parsed_content("comparison")
+    summary = comparison.run()
+    parser.get_parsed_content("failures").finish()
+    return summary

@@ -1,0 +1,233 @@
+"""Compare methods over a cohort: a row a subject and method, a table with intervals, and figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hrcam_monai.compare.figures import comparison_panel, summary_figure
+from hrcam_monai.compare.maps import Candidate, PeerMaps, without_flips
+from hrcam_monai.compare.peers import PEERS
+from hrcam_monai.compare.table import comparison_summary, markdown
+from hrcam_monai.data.cohort import FAILED
+from hrcam_monai.data.failures import Failures, writable_folder
+from hrcam_monai.environment import environment
+from hrcam_monai.metrics.detection import LesionDetection
+from hrcam_monai.metrics.displacement import Displacement
+from hrcam_monai.metrics.faithfulness import deletion_insertion
+from hrcam_monai.metrics.localization import localization_scores
+
+logger = logging.getLogger(__name__)
+SLAB = 8  # slices of a volume on which faithfulness is measured: those where the network sees most
+
+
+class Comparison:
+    """HR-CAM beside its peers on the same subjects and, for peers, the same trained networks.
+
+    Localisation is measured on subjects with a mask, on the map of their own class; the AUC on all. Rows are written
+    as they are made: a second call with `resume` goes on where the first one stopped.
+
+    Args:
+        dataset: preprocessed subjects (`CohortDataset`): image, mask, label, subject.
+        candidates: the networks; HR-CAM's maps are read from every `HRCAMNet` among them.
+        output_dir: folder of the results.
+        classes: names; index 0 is the reference.
+        peers_on: names of the candidates that peers are run on; the plain classifiers by default, or the first
+            candidate where there is none.
+        methods: names of `PEERS`; all that are not slow by default.
+        slow: with the slow ones.
+        spacing: of the grid, mm.
+        tolerance_mm: of the pointing game.
+        faithfulness: so many subjects get deletion and insertion too (slow: some thirty forward passes a method).
+        panels: so many subjects get a picture.
+        group_key: manifest entry to report by.
+        displacement_axes: axes along which the networks' own maps are tested for displacement, on twenty subjects.
+        failures: where subjects that cannot be read are noted.
+        samples: of the bootstrap.
+        seed: of the bootstrap.
+        resume: keep the rows of `per_subject.csv`.
+
+    Raises:
+        ValueError: no candidate, two of one name, or an unknown one in `peers_on`.
+    """
+
+    def __init__(
+        self,
+        dataset: Iterable[dict[str, Any]],
+        candidates: Sequence[Candidate],
+        output_dir: str | Path,
+        classes: Sequence[str] = ("normal", "abnormal"),
+        peers_on: Sequence[str] | None = None,
+        methods: Sequence[str] | None = None,
+        slow: bool = False,
+        spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        tolerance_mm: float = 0.0,
+        faithfulness: int = 0,
+        panels: int = 6,
+        group_key: str = "grade",
+        displacement_axes: Sequence[int] = (0, 1),
+        failures: Failures | None = None,
+        samples: int = 1000,
+        seed: int = 0,
+        resume: bool = False,
+    ) -> None:
+        names = [c.name for c in candidates]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"candidates are {names}; give at least one, each with a name of its own.")
+        plain = [c.name for c in candidates if not c.has_maps]
+        peers_on = list(peers_on) if peers_on is not None else plain or names[:1]
+        unknown = [n for n in peers_on if n not in names]
+        if unknown:
+            raise ValueError(f"no network '{unknown[0]}' to run peers on; choose among {', '.join(names)}.")
+        self.dataset = dataset
+        self.candidates = list(candidates)
+        self.peers = {c.name: PeerMaps(c, methods, slow) for c in candidates if c.name in peers_on}
+        self.displacements = {
+            c.name: Displacement(without_flips(c.inferer), displacement_axes, spacing) for c in candidates if c.has_maps
+        }
+        self.folder = Path(writable_folder(output_dir))
+        self.classes = list(classes)
+        self.spacing = tuple(spacing)
+        self.tolerance_mm = tolerance_mm
+        self.faithfulness = faithfulness
+        self.panels = panels
+        self.group_key = group_key
+        self.failures = failures
+        self.samples = samples
+        self.seed = seed
+        self.rows = RowFile(self.folder / "per_subject.csv", resume)
+
+    def run(self) -> dict[str, Any]:
+        """Compare, and write `per_subject.csv`, `comparison.json`, `comparison.md`, `summary.png` and `panels/`."""
+        measured = 0
+        for data in tqdm(self.dataset, desc="compare", unit="subject"):
+            if FAILED in data:
+                if self.failures is not None:
+                    self.failures.add(data["subject"], data["image"], data[FAILED])
+                continue
+            lesion = int(data["label"]) > 0 and "mask" in data and bool((data["mask"] > 0.5).any())
+            drawn = measured
+            measured += lesion
+            if data["subject"] in self.rows.subjects:
+                continue
+            self.rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, draw=drawn < self.panels))
+        summary = environment(self.seed) | comparison_summary(self.rows.rows, self.classes, self.samples, self.seed)
+        summary["displacement"] = {name: d.aggregate() for name, d in self.displacements.items()}
+        summary["notes"] = {n: PEERS[n].notes for p in self.peers.values() for n in p.made if PEERS[n].notes}
+        summary["left_out"] = {f"{n} ({name})": why for name, p in self.peers.items() for n, why in p.left_out.items()}
+        (self.folder / "comparison.json").write_text(json.dumps(summary, indent=1))
+        (self.folder / "comparison.md").write_text(markdown(summary))
+        summary_figure(summary, self.folder / "summary.png")
+        return summary
+
+    def _subject(self, data: Mapping[str, Any], lesion: bool, faithful: bool, draw: bool) -> list[dict[str, Any]]:
+        """Rows of one subject: one a network with its logits; with a lesion one a method besides."""
+        image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
+        common = {"subject": data["subject"], "group": str(data.get(self.group_key, "")), "label": label}
+        rows = []
+        maps: dict[str, Tensor] = {}
+        owner: dict[str, Candidate] = {}
+        for candidate in self.candidates:
+            logits = candidate.logits(image)
+            probability = 1 - float(logits.softmax(0)[0])
+            rows.append(common | {"network": candidate.name, "method": "", "probability": probability})
+            if not lesion:
+                continue
+            own: dict[str, Tensor] = {}
+            if candidate.has_maps:
+                own = candidate.hrcam_maps(image, label)
+                self.displacements[candidate.name](image, candidate.network, label)
+            if candidate.name in self.peers:
+                own |= self.peers[candidate.name](image, label)
+            maps |= own
+            owner |= dict.fromkeys(own, candidate)
+        mask = (torch.as_tensor(data["mask"])[0] > 0.5).as_subclass(Tensor) if lesion else None
+        for name, heat in maps.items():
+            assert mask is not None
+            row = common | {"network": owner[name].name, "method": name, "probability": ""} | self._scores(heat, mask)
+            if faithful:
+                row |= faithfulness_scores(owner[name], image, heat, label)
+            rows.append(row)
+        if draw and mask is not None:
+            shown = {n: m.cpu().numpy() for n, m in maps.items() if "alone" not in n}
+            (self.folder / "panels").mkdir(exist_ok=True)
+            comparison_panel(
+                image[0, 0].numpy(), mask.numpy(), shown, self.folder / "panels" / f"{data['subject']}.png", str(common["group"])
+            )
+        return rows
+
+    def _scores(self, heat: Tensor, mask: Tensor) -> dict[str, Any]:
+        scores: dict[str, Any] = localization_scores(heat.cpu(), mask, self.spacing[: heat.ndim], self.tolerance_mm)
+        detection = LesionDetection(self.spacing)
+        detection(heat.cpu()[None, None], mask[None, None])
+        scores["false_peaks"] = " ".join(f"{v:.5g}" for v in detection.wrong[0])
+        scores["lesion_peaks"] = " ".join(f"{v:.5g}" for v in detection.hit[0])
+        return scores
+
+
+def faithfulness_scores(candidate: Candidate, image: Tensor, heat: Tensor, class_idx: int) -> dict[str, float]:
+    """Deletion and insertion AUC of the candidate's own probability; a 2-D network is asked about a slab of slices.
+
+    The slab is the eight slices in a row where the network sees most of the class; no mask is needed to find it.
+    """
+    axis = candidate.inferer.slice_axis
+    if axis is not None and image.shape[axis + 2] > SLAB:
+        slices = image.movedim(axis + 2, 1)[0]
+        with torch.no_grad():
+            scores = candidate.network(slices).softmax(1)[:, class_idx]
+        start = int(scores.unfold(0, SLAB, 1).mean(1).argmax())
+        image, heat = image.narrow(axis + 2, start, SLAB), heat.narrow(axis, start, SLAB)
+
+    def score(x: Tensor) -> Tensor:
+        return torch.stack([candidate.logits(one[None]).softmax(0)[class_idx] for one in x])
+
+    curves = deletion_insertion(heat, image[0], score)
+    return {"deletion_auc": curves.deletion_auc, "insertion_auc": curves.insertion_auc}
+
+
+COLUMNS = (
+    *("subject", "group", "label", "network", "method", "probability"),
+    *("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
+    *("false_peaks", "lesion_peaks", "deletion_auc", "insertion_auc"),
+)
+
+
+class RowFile:
+    """Rows in a CSV file that grows subject by subject.
+
+    Args:
+        path: the file.
+        resume: keep what it holds; otherwise it starts anew.
+    """
+
+    def __init__(self, path: Path, resume: bool = False) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if resume and path.exists():
+            with path.open(newline="") as stream:
+                self.rows = list(csv.DictReader(stream))
+        self.subjects = {r["subject"] for r in self.rows}
+        if not self.rows:
+            self._write(path, "w", [])
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """The rows of one subject."""
+        self._write(self.path, "a", rows)
+        self.rows += rows
+        self.subjects |= {r["subject"] for r in rows}
+
+    @staticmethod
+    def _write(path: Path, mode: str, rows: Sequence[dict[str, Any]]) -> None:
+        with path.open(mode, newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=COLUMNS)
+            if mode == "w":
+                writer.writeheader()
+            writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

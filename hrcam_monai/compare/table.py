@@ -1,0 +1,99 @@
+"""The table of a comparison: means and intervals by method and group, from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
+from hrcam_monai.metrics.cohort import summarize
+from hrcam_monai.metrics.detection import LesionDetection
+
+MEASURES = ("pixel_ap", "best_dice", "fixed_dice", "pointing", "peak_distance_mm", "energy", "deletion_auc", "insertion_auc")
+ALL = "all"
+
+
+def numbers(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """One column of rows, from this run or read from a file; NaN where it is empty."""
+    return np.array([float(r[key]) if r.get(key, "") not in ("", None) else np.nan for r in rows])
+
+
+def froc_score(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Mean sensitivity at 0.25 to 4 false peaks a subject."""
+    detection = LesionDetection()
+    detection.wrong = [np.array(str(r["false_peaks"]).split(), dtype=float) for r in rows]
+    detection.hit = [np.array(str(r["lesion_peaks"]).split(), dtype=float) for r in rows]
+    return detection.aggregate().score
+
+
+def comparison_summary(
+    rows: Sequence[Mapping[str, Any]], classes: Sequence[str], samples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Lines of classification by network and of localisation by method, each over all subjects and by group.
+
+    Intervals are 95 % bootstrap intervals over subjects.
+    """
+    groups = sorted({r["group"] for r in rows if r["method"] and r["group"]})
+    found = [*groups, ALL] if len(groups) > 1 else [ALL]
+    return {
+        "classes": list(classes),
+        "classification": [
+            _classification(rows, network, group, samples, seed)
+            for network in dict.fromkeys(r["network"] for r in rows)
+            for group in found
+        ],
+        "localization": [
+            _localization(rows, method, group, samples, seed)
+            for method in dict.fromkeys(r["method"] for r in rows if r["method"])
+            for group in found
+        ],
+    }
+
+
+def _classification(rows: Sequence[Mapping[str, Any]], network: str, group: str, samples: int, seed: int) -> dict[str, Any]:
+    """How well a network tells the group's subjects from all of the reference class."""
+    own = [r for r in rows if r["network"] == network and not r["method"]]
+    own = [r for r in own if group == ALL or r["group"] == group or int(r["label"]) == 0]
+    labels, scores = numbers(own, "label").astype(int).clip(0, 1), numbers(own, "probability")
+    pairs = np.stack([1 - scores, scores], 1)
+    interval = bootstrap_interval(roc_auc, labels, pairs, samples=samples, seed=seed)
+    return {"network": network, "group": group, "subjects": len(own), "auc": roc_auc(labels, pairs), "auc_ci95": list(interval)}
+
+
+def _localization(rows: Sequence[Mapping[str, Any]], method: str, group: str, samples: int, seed: int) -> dict[str, Any]:
+    own = [r for r in rows if r["method"] == method and group in (ALL, r["group"])]
+    line: dict[str, Any] = {"method": method, "group": group, "subjects": len(own)}
+    for key in MEASURES:
+        summary = summarize(numbers(own, key), samples, seed)
+        if summary.subjects:
+            line[key], line[f"{key}_ci95"] = summary.mean, [summary.low, summary.high]
+    return line | {"froc": froc_score(own)}
+
+
+def _cell(line: Mapping[str, Any], key: str, digits: int = 3) -> str:
+    if key not in line:
+        return ""
+    low, high = line[f"{key}_ci95"]
+    return f"{line[key]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def markdown(summary: Mapping[str, Any]) -> str:
+    """The comparison as Markdown tables, the notes below."""
+    faithful = any("deletion_auc" in line for line in summary["localization"])
+    columns = ["method", "group", "n", "pixel AP", "best Dice", "Dice at half", "pointing", "peak off, mm", "energy", "FROC"]
+    columns += ["deletion AUC", "insertion AUC"] if faithful else []
+    text = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for line in summary["localization"]:
+        cells = [line["method"], line["group"], str(line["subjects"]), _cell(line, "pixel_ap"), _cell(line, "best_dice")]
+        cells += [_cell(line, "fixed_dice"), _cell(line, "pointing", 2), _cell(line, "peak_distance_mm", 1)]
+        cells += [_cell(line, "energy"), f"{line['froc']:.2f}"]
+        cells += [_cell(line, "deletion_auc"), _cell(line, "insertion_auc")] if faithful else []
+        text.append("| " + " | ".join(cells) + " |")
+    text += ["", "| network | group | n | AUC |", "|---|---|---|---|"]
+    for line in summary["classification"]:
+        text.append(f"| {line['network']} | {line['group']} | {line['subjects']} | {_cell(line, 'auc')} |")
+    text += ["", *(f"- {name}: {note}." for name, note in summary.get("notes", {}).items())]
+    text += [f"- Left out: {name}: {why}" for name, why in summary.get("left_out", {}).items()]
+    return "\n".join(text).rstrip() + "\n"

@@ -1,0 +1,73 @@
+"""A map must depend on what the network has learnt: cascading weight randomisation (Adebayo et al., NeurIPS 2018)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hrcam_monai.metrics.faithfulness import correlation
+
+
+def randomized(module: nn.Module) -> None:
+    """Draw a module's own parameters anew, as at its initialisation; batch statistics are forgotten."""
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+        return
+    for parameter in module.parameters(recurse=False):
+        nn.init.normal_(parameter, std=float(parameter.detach().std()) if parameter.numel() > 1 else 1.0)
+
+
+def layers_from_output(network: nn.Module) -> list[str]:
+    """Names of the modules with parameters of their own, from the output back to the input (order of definition)."""
+    return [n for n, m in network.named_modules() if next(m.parameters(recurse=False), None) is not None][::-1]
+
+
+@torch.no_grad()
+def randomization_curve(
+    network: nn.Module, read: Callable[[nn.Module, Tensor], Tensor], images: Sequence[Tensor], seed: int = 0, every: int = 1
+) -> list[tuple[str, float]]:
+    """Correlation of maps with the original ones while the network's layers are randomised one after another.
+
+    The network given is left as it is.
+
+    Args:
+        network: a trained network.
+        read: (network, [1, C, *spatial]) -> map [*spatial].
+        images: [C, *spatial] each; correlations are taken inside the tissue (not 0) and averaged.
+        seed: of the random weights.
+        every: read the maps after every so many layers; the last is always read.
+
+    Returns:
+        (name of the layer randomised last, mean correlation), from the output to the input.
+
+    Example:
+        >>> from hrcam_monai.networks import HRCAMNet, StageCNN
+        >>> net = HRCAMNet(StageCNN(channels=(4, 8), convs=(1, 1)), num_classes=2).eval()
+        >>> read = lambda n, x: n.class_maps(x)[1][0, 1]
+        >>> curve = randomization_curve(net, read, [torch.rand(1, 16, 16)])
+        >>> curve[0][0]
+        'head'
+    """
+    network = copy.deepcopy(network)
+    originals = [read(network, image[None]) for image in images]
+    names = layers_from_output(network)
+    modules = dict(network.named_modules())
+    curve = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for i, name in enumerate(names, 1):
+            randomized(modules[name])
+            if i % every and i < len(names):
+                continue
+            values = [
+                correlation(old, read(network, image[None]), (image != 0).any(0).to(old.device))
+                for old, image in zip(originals, images, strict=True)
+            ]
+            finite = [v for v in values if np.isfinite(v)]
+            curve.append((name, float(np.mean(finite)) if finite else 0.0))
+    return curve

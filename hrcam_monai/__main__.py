@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def fail(error: Exception) -> typer.Exit:
+def fail(error: object) -> typer.Exit:
     """Say in one line what is wrong; the command ends with status 1."""
     typer.echo(f"error: {error}", err=True)
     return typer.Exit(1)
@@ -57,6 +58,77 @@ def report(
         write_report(output_dir, max_viewers)
     except FileNotFoundError as error:
         raise fail(error) from None
+
+
+@app.command()
+def fit_head(
+    backbone: Annotated[Path, typer.Option(help="MONAI config of the CNN: _target_ and arguments.")],
+    checkpoint: Annotated[Path, typer.Option(help="Its weights: a state dict, or a checkpoint that holds one.")],
+    dataset_dir: Annotated[Path, typer.Option(help="Folder of manifest.json.")],
+    output: Annotated[Path, typer.Option(help="Folder for model.pt, backbone.json and head_fit.json.")],
+    taps: Annotated[list[str] | None, typer.Option(help="Module to tap, may be repeated; found if not given.")] = None,
+    bundle_root: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
+    config: Annotated[Path | None, typer.Option(help="Preprocessing; train.json of the bundle if not given.")] = None,
+    overlay: Annotated[
+        list[str] | None, typer.Option(help="Config after it, may be repeated: a file, or a name such as spatial_3d.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="File that keeps the pooled features for another call.")] = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="Held-out AUC that may be given for better maps.")] = 0.02,
+    seed: Annotated[int, typer.Option(help="Of the slices drawn and of the images kept.")] = 0,
+) -> None:
+    """Give HR-CAM to a CNN that is trained already: fit the head on the training subjects, no masks needed."""
+    from hrcam_monai.data.failures import reason
+    from hrcam_monai.fit_command import fit_classifier
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    chosen = (taps or (), bundle_root, config, overlay or (), cache, tolerance, seed)
+    try:
+        fit_classifier(backbone, checkpoint, dataset_dir, output, *chosen)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise fail(reason(error)) from None
+    typer.echo(f"weights: {output / 'model.pt'}")
+    typer.echo(f"config to list after evaluate.json or inference.json: {output / 'backbone.json'}")
+
+
+@app.command()
+def compare(
+    dataset_dir: Annotated[Path, typer.Option(help="Folder of manifest.json, with masks.")],
+    output: Annotated[Path, typer.Option(help="Folder of the tables and figures.")],
+    network: Annotated[
+        list[str],
+        typer.Option(help="NAME=WEIGHTS[:OVERLAY], may be repeated: an HR-CAM network, or the weights of its backbone alone."),
+    ],
+    peers_on: Annotated[
+        list[str] | None, typer.Option(help="Networks that the peers run on; by default the plain classifiers.")
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Peers to run; all that are not slow if not given.")] = None,
+    slow: Annotated[bool, typer.Option(help="Occlusion and Score-CAM too.")] = False,
+    split: Annotated[str, typer.Option(help="Section of the manifest.")] = "test",
+    faithfulness: Annotated[int, typer.Option(min=0, help="Subjects that get deletion and insertion too (slow).")] = 0,
+    panels: Annotated[int, typer.Option(min=0, help="Subjects that get a picture.")] = 6,
+    bundle_root: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on from the rows that are there.")] = False,
+) -> None:
+    """Show HR-CAM beside CAM, Grad-CAM, Grad-CAM++, LayerCAM...: a table with intervals, and figures."""
+    from hrcam_monai.compare.command import compare as run
+    from hrcam_monai.compare.table import markdown
+    from hrcam_monai.data.failures import reason
+
+    chosen = {
+        "peers_on": peers_on or None,
+        "methods": method or None,
+        "slow": slow,
+        "panels": panels,
+        "seed": seed,
+        "resume": resume,
+    }
+    try:
+        summary = run(dataset_dir, output, network, bundle_root, split, faithfulness=faithfulness, **chosen)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise fail(reason(error)) from None
+    typer.echo(markdown(summary))
+    typer.echo(f"results: {output}")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from hrcam_monai.networks import HRCAMNet, StageCNN
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "hrcam_monai", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [[], ["simulate"], ["report"]])
+@pytest.mark.parametrize("command", [[], ["simulate"], ["report"], ["compare"], ["fit-head"]])
 def test_help(command):
     done = run(*command, "--help")
     assert done.returncode == 0
@@ -46,3 +49,35 @@ def test_report_of_a_folder_without_predictions(tmp_path):
     done = run("report", str(tmp_path))
     assert done.returncode != 0
     assert done.stderr.endswith("predictions.csv: not found; run inference.json into this folder first.\n")
+
+
+def test_compare_two_networks_and_a_classifier(cohort, tmp_path, bundle_root):
+    tiny = {"roi_size": [24, 28, 20], "spacing": [8.0, 8.0, 8.0], "backbone::channels": [4, 6], "backbone::convs": [1, 1]}
+    (tmp_path / "tiny.json").write_text(json.dumps(tiny))
+    net = HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2)
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    torch.save(net.backbone.state_dict(), tmp_path / "cnn.pt")
+    named = [f"{n}={tmp_path / f}.pt:{tmp_path / 'tiny.json'}" for n, f in (("ours", "net"), ("plain", "cnn"))]
+    common = ["--dataset-dir", str(cohort), "--bundle-root", str(bundle_root), "--output", str(tmp_path / "out")]
+    done = run("compare", *common, "--network", named[0], "--network", named[1], "--method", "MONAI CAM", "--panels", "1")
+    assert done.returncode == 0, done.stderr
+    assert "| HR-CAM, ours | all | 2 |" in done.stdout
+    assert "| MONAI CAM (plain) | all | 2 |" in done.stdout
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "comparison.json", "comparison.md", "panels", "per_subject.csv", "summary.png"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("joint", "network 'joint' is not of the form NAME=WEIGHTS[:OVERLAY]."),
+        ("joint=no.pt", "no.pt: no such weights file; train first, or give the path of one."),
+        ("joint=no.pt:no.json", "no.json: no such config; give --bundle-root, or the name or path of an overlay."),
+    ],
+)
+def test_compare_of_bad_networks(cohort, tmp_path, bundle_root, spec, message):
+    common = ["--dataset-dir", str(cohort), "--bundle-root", str(bundle_root), "--output", str(tmp_path)]
+    done = run("compare", *common, "--network", spec)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: {message}"

@@ -1,0 +1,171 @@
+"""`python -m hrcam_monai fit-head`: HR-CAM for a CNN that is trained already, on a cohort of the bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.utils import set_determinism
+from torch import nn
+
+from hrcam_monai.data.failures import reason
+from hrcam_monai.data.manifest import load_manifest
+from hrcam_monai.engines import calibrate, save_weights
+from hrcam_monai.fit import fit_head
+
+HOLDERS = ("state_dict", "model_state_dict", "model", "network", "net")  # where training loops keep a state dict
+GEOMETRY = ("spatial_dims", "slice_axis", "spacing", "roi_size")
+
+
+def load_classifier(backbone: nn.Module, path: str | Path) -> None:
+    """Load a CNN's weights: a plain state dict, or one kept under a usual key, with or without `module.` prefixes.
+
+    Args:
+        backbone: the CNN.
+        path: file of `torch.save(cnn.state_dict(), path)`, or a training checkpoint.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a file of tensors, or the weights of another network.
+
+    Example:
+        >>> from hrcam_monai.networks import StageCNN
+        >>> cnn = StageCNN()
+        >>> torch.save({"state_dict": cnn.state_dict(), "epoch": 3}, "/tmp/cnn.pt")
+        >>> load_classifier(StageCNN(), "/tmp/cnn.pt")
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint; give the file that holds the CNN's weights.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises many kinds, with pages of text
+        raise ValueError(f"{path}: not a file of weights; write it by torch.save(cnn.state_dict(), path).") from None
+    for key in HOLDERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not any(isinstance(v, torch.Tensor) for v in content.values()):
+        raise ValueError(f"{path}: holds no state dict; write it by torch.save(cnn.state_dict(), path).")
+    weights = {str(name).removeprefix("module."): value for name, value in content.items()}
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        fault = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: weights of another network ({fault}); describe the CNN they belong to.") from None
+
+
+def fixed_augmentation(augmentation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The steps that choose what is seen (slices, keys), without those that change it at random.
+
+    Example:
+        >>> fixed_augmentation([{"_target_": "RandFlipd"}, {"_target_": "hrcam_monai.transforms.RandSlicesd"}])
+        [{'_target_': 'hrcam_monai.transforms.RandSlicesd'}]
+    """
+    names = [str(step["_target_"]).split(".")[-1] for step in augmentation]
+    return [s for s, name in zip(augmentation, names, strict=True) if name == "RandSlicesd" or not name.startswith("Rand")]
+
+
+def read_backbone(path: Path) -> dict[str, Any]:
+    """The MONAI config snippet of a CNN: {"_target_": ..., ...}, or a config with it under "backbone".
+
+    Raises:
+        ValueError: not readable, or it names no class.
+    """
+    try:
+        content = ConfigParser.load_config_file(path)
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable config ({reason(error)}).") from None
+    snippet = content.get("backbone", content) if isinstance(content, dict) else None
+    if not isinstance(snippet, dict) or "_target_" not in snippet:
+        raise ValueError(f'{path}: names no network; write {{"_target_": "monai.networks.nets.DenseNet121", ...}}.')
+    return snippet
+
+
+def prepare(
+    backbone: Path, dataset_dir: Path, output: Path, taps: Sequence[str], configs: Sequence[Path], bundle_root: Path
+) -> ConfigParser:
+    """train.json, with the CNN in place of its own, the manifest's classes, `gap`, and images as they are."""
+    parser = ConfigParser()
+    parser.read_config([str(c) for c in configs])
+    parser["bundle_root"] = str(bundle_root)
+    parser["dataset_dir"] = str(dataset_dir)
+    parser["output_dir"] = str(output)
+    parser["classes"] = load_manifest(dataset_dir).classes
+    parser["backbone"] = read_backbone(backbone)
+    parser["pooling"] = "gap"
+    parser["flip_axes"] = []
+    if taps:
+        parser["network_def::taps"] = list(taps)
+    parser["augmentation"] = fixed_augmentation(parser["augmentation"])
+    return parser
+
+
+def overlay_of(parser: ConfigParser, taps: Sequence[str]) -> dict[str, Any]:
+    """What evaluate.json and inference.json must be told about the network."""
+    told = {key: parser[key] for key in ("backbone", "pooling", "flip_axes", "classes", *GEOMETRY)}
+    return told | ({"network_def::taps": list(taps)} if taps else {})
+
+
+def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: Path | None, tolerance: float) -> None:
+    """Fit, calibrate on the validation volumes where there are some, and write the outputs."""
+    set_determinism(seed)
+    load_classifier(parser.get_parsed_content("backbone"), checkpoint)
+    network = parser.get_parsed_content("network_def")
+    device = parser.get_parsed_content("device")
+    network.to(device)
+    output.mkdir(parents=True, exist_ok=True)
+    loader = parser.get_parsed_content("train::dataloader")
+    fit_head(network, loader, cache=cache, report=output / "head_fit.json", tolerance=tolerance, seed=seed)
+    if parser.get_parsed_content("manifest").entries.get("validation"):
+        inferer, volumes = (parser.get_parsed_content(f"validate::{part}") for part in ("inferer", "dataloader"))
+        calibrate(network, inferer, volumes, device)
+    save_weights(network, output / "model.pt")
+    (output / "backbone.json").write_text(json.dumps(overlay_of(parser, network.taps), indent=4) + "\n")
+
+
+def fit_classifier(
+    backbone: Path,
+    checkpoint: Path,
+    dataset_dir: Path,
+    output: Path,
+    taps: Sequence[str] = (),
+    bundle_root: Path = Path("bundle"),
+    config: Path | None = None,
+    overlays: Sequence[str] = (),
+    cache: Path | None = None,
+    tolerance: float = 0.02,
+    seed: int = 0,
+) -> None:
+    """Fit the head on the training subjects of a cohort, and write `model.pt`, `backbone.json` and `head_fit.json`.
+
+    Args:
+        backbone: MONAI config of the CNN.
+        checkpoint: its weights.
+        dataset_dir: folder of manifest.json.
+        output: folder of what is written.
+        taps: modules to tap; found by default.
+        bundle_root: folder of the bundle.
+        config: preprocessing; the bundle's train.json by default.
+        overlays: configs after it: files, or names of the bundle's.
+        cache: file that keeps the pooled features.
+        tolerance: held-out AUC that may be given for better maps.
+        seed: of the slices drawn and of the images kept.
+
+    Raises:
+        FileNotFoundError: no such config, manifest or checkpoint.
+        ValueError: weights of another network, or what `fit_head` refuses.
+        SystemExit: status 1 at the end, if subjects could not be read.
+    """
+    folder = bundle_root / "configs"
+    configs = [config or folder / "train.json"]
+    configs += [Path(o) if Path(o).suffix else folder / f"{o}.json" for o in overlays]
+    for path in configs:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such config; give --bundle-root or --config.")
+    parser = prepare(backbone, dataset_dir, output, taps, configs, bundle_root)
+    run(parser, checkpoint, output, seed, cache, tolerance)
+    parser.get_parsed_content("failures").finish()

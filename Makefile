@@ -36,14 +36,60 @@ cohort: $(STAMP) ## Make the simulated cohort that the shipped weights were trai
 train: cohort ## Train as the shipped weights were trained, into work/train; RESUME=True goes on after an interruption
 	$(RUN) --config_file bundle/configs/train.json --dataset_dir $(WORK)/cohort --output_dir $(WORK)/train --resume $(or $(RESUME),False)
 
-.PHONY: localization
-localization: cohort ## The table of docs/results.md: HR-CAM beside Grad-CAM on the simulated test split (10 minutes)
-	$(BIN)/python benchmarks/localization.py --cohort $(WORK)/cohort --output $(WORK)/localization.json
+# --- evidence: every network in three seeds, compared on both test sets; hours on two cores, and resumable
+SEEDS ?= 0 1 2
+REAL ?= $(or $(HRCAM_REAL_DATA),../shared/data)
+RESULTS := benchmarks/results
+TEST_SETS := simulated $(if $(wildcard $(REAL)/oasis_healthy_t1),second)
+
+$(WORK)/cohort/manifest.json: | $(STAMP)
+	$(MAKE) cohort
+
+$(WORK)/second/manifest.json: | $(STAMP)
+	$(BIN)/python benchmarks/second_lesions.py --output $(@D) $(patsubst %,--anatomy %,$(sort $(wildcard $(REAL)/oasis_healthy_t1/*.nii.gz)))
+
+$(WORK)/simulated/manifest.json: $(WORK)/cohort/manifest.json
+	ln -sfn cohort $(@D)
+
+$(WORK)/joint_%/model.pt: $(WORK)/cohort/manifest.json
+	$(RUN) --config_file bundle/configs/train.json --dataset_dir $(WORK)/cohort --output_dir $(@D) --seed $* --resume True
+
+$(WORK)/two_stage_%/model.pt: $(WORK)/cohort/manifest.json
+	$(RUN) --config_file "['bundle/configs/train.json','bundle/configs/two_stage.json']" --dataset_dir $(WORK)/cohort \
+		--output_dir $(@D) --seed $* --resume True
+
+$(WORK)/fitted_%/model.pt: $(WORK)/two_stage_%/model.pt
+	$(BIN)/python -m hrcam_monai fit-head --backbone bundle/configs/train.json --checkpoint $(WORK)/two_stage_$*/base_cnn.pt \
+		--dataset-dir $(WORK)/cohort --output $(@D) --seed $*
+
+# $(1): test set, $(2): seed
+define COMPARE
+$(RESULTS)/compare_$(1)_$(2).json: $(WORK)/$(1)/manifest.json $(WORK)/joint_$(2)/model.pt $(WORK)/fitted_$(2)/model.pt
+	$(BIN)/python -W ignore -m hrcam_monai compare --dataset-dir $(WORK)/$(1) --output $(WORK)/compare_$(1)_$(2) --resume \
+		--network joint=$(WORK)/joint_$(2)/model.pt --network two-stage=$(WORK)/two_stage_$(2)/model.pt:two_stage \
+		--network fitted=$(WORK)/fitted_$(2)/model.pt:$(WORK)/fitted_$(2)/backbone.json \
+		--network base=$(WORK)/two_stage_$(2)/base_cnn.pt --seed $(2)
+	cp $(WORK)/compare_$(1)_$(2)/comparison.json $$@
+endef
+$(foreach t,simulated second,$(foreach s,$(SEEDS),$(eval $(call COMPARE,$(t),$(s)))))
+
+.PHONY: evidence
+evidence: $(foreach t,$(TEST_SETS),$(foreach s,$(SEEDS),$(RESULTS)/compare_$(t)_$(s).json)) ## docs/results.md: three seeds of every network beside every CAM (4 hours)
+	$(BIN)/python benchmarks/unet_ceiling.py --cohort $(WORK)/cohort $(foreach t,$(TEST_SETS),--test $(t)=$(WORK)/$(t))
+	$(BIN)/python benchmarks/sanity.py --cohort $(WORK)/cohort
+	$(BIN)/python benchmarks/evidence.py
+
+.PHONY: bench
+bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other tools (15 minutes)
+	$(BIN)/python -m hrcam_monai simulate --output $(WORK)/bench --subjects 40 --seed 0 --split 1 0 0
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/throughput.py --cohort $(WORK)/bench
+	$(BIN)/python benchmarks/tables.py
 
 .PHONY: figure
-figure: $(STAMP) ## The README's picture: HR-CAM beside Grad-CAM on new heads
+figure: $(STAMP) ## The README's picture: HR-CAM beside other maps on new heads
 	$(BIN)/python -m hrcam_monai simulate --output $(WORK)/figure --subjects 8 --seed 99 --split 0 0 1
-	$(BIN)/python benchmarks/localization.py --cohort $(WORK)/figure --figure docs/figures/comparison.png
+	$(BIN)/python benchmarks/picture.py --cohort $(WORK)/figure
 
 .PHONY: test
 test: $(STAMP) lint ## Run every check: ruff, mypy, unit tests, bundle runs

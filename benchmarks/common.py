@@ -1,0 +1,22 @@
+"""Shared by the benchmarks: names, and where results go."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hrcam_monai.environment import environment
+
+__all__ = ["OURS", "PLAIN", "RESULTS", "ROOT", "environment", "write_json"]
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+PLAIN = "plain forward"  # names of methods that tables compare
+OURS = ("HR-CAM, gap", "HR-CAM, lse")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a result, and its folder if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")

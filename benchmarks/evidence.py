@@ -1,0 +1,232 @@
+"""Write docs/results.md from the comparisons of benchmarks/results. Every number in it comes from those files.
+
+    python benchmarks/evidence.py
+
+`make evidence` trains three seeds of every network, compares them on both test sets, and calls this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from common import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "results.md"
+TEXT = Path(__file__).parent / "results.md.in"  # the page's words; {tables} are put in
+SETS = {"simulated": "Simulated test split", "second": "Fifteen real people, second lesion generator"}
+GRADES = ("plain", "moderate", "faint", "all")
+JOINT, TWO_STAGE, FITTED, BASE = "HR-CAM, joint", "HR-CAM, two-stage", "HR-CAM, fitted", "(base)"
+LAYERCAM, GRADCAM = "TorchCAM LayerCAM", "MONAI Grad-CAM (base)"
+Study = dict[str, Any]
+
+
+def load_studies(folder: Path, name: str) -> list[Study]:
+    """The comparisons of one test set, one a seed."""
+    return [json.loads(p.read_text()) for p in sorted(folder.glob(f"compare_{name}_*.json"))]
+
+
+def line(study: Study, method: str, group: str = "all") -> dict[str, Any]:
+    """A method's line of a comparison."""
+    return next(x for x in study["localization"] if x["method"] == method and x["group"] == group)
+
+
+def auc(study: Study, network: str, group: str = "all") -> float:
+    """AUC of a network."""
+    return float(next(x for x in study["classification"] if x["network"] == network and x["group"] == group)["auc"])
+
+
+def best_layercam(study: Study, key: str) -> dict[str, Any]:
+    """The LayerCAM variant on the base CNN that is best by this measure, chosen with the masks."""
+    own = [x for x in study["localization"] if x["method"].startswith(LAYERCAM) and BASE in x["method"] and x["group"] == "all"]
+    return max(own, key=lambda x: x[key])
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean over the seeds, and each seed."""
+    each = ", ".join(f"{v:.{digits}f}" for v in values)
+    return f"**{np.mean(values):.{digits}f}** ({each})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in [head, ["---"] * len(head), *rows])
+
+
+def methods_table(studies: Sequence[Study]) -> str:
+    """Every method over all grades: mean over the seeds of the measures, AP by grade, the range of AP over seeds."""
+    names = [x["method"] for x in studies[0]["localization"] if x["group"] == "all"]
+    rows = []
+    for name in sorted(names, key=lambda n: -np.mean([line(s, n)["pixel_ap"] for s in studies])):
+        cell: Callable[[str, str], float] = lambda key, group, n=name: float(np.mean([line(s, n, group)[key] for s in studies]))  # noqa: E731
+        each = [line(s, name)["pixel_ap"] for s in studies]
+        row = [name, f"{np.mean(each):.3f} ({min(each):.3f} to {max(each):.3f})"]
+        row += [f"{cell('pixel_ap', g):.3f}" for g in GRADES[:3]]
+        row += [f"{cell('best_dice', 'all'):.3f}", f"{cell('fixed_dice', 'all'):.3f}", f"{cell('pointing', 'all'):.2f}"]
+        row += [f"{cell('peak_distance_mm', 'all'):.0f}", f"{cell('energy', 'all'):.3f}", f"{cell('froc', 'all'):.2f}"]
+        rows.append(row)
+    head = ["method", "pixel AP (range of seeds)", "plain", "moderate", "faint", "best Dice", "Dice at half"]
+    return table([*head, "pointing", "peak off, mm", "energy", "FROC"], rows)
+
+
+def auc_table(studies: Sequence[Study]) -> str:
+    """AUC of each network by grade, mean over the seeds."""
+    networks = list(dict.fromkeys(x["network"] for x in studies[0]["classification"]))
+    rows = [[n, *[f"{np.mean([auc(s, n, g) for s in studies]):.3f}" for g in GRADES]] for n in networks]
+    return table(["network", *GRADES], rows)
+
+
+def intervals_table(studies: Sequence[Study]) -> str:
+    """Pixel AP of the first seed with its bootstrap interval over subjects."""
+    study = studies[0]
+    chosen = [JOINT, FITTED, TWO_STAGE, best_layercam(study, "pixel_ap")["method"], GRADCAM]
+    rows = []
+    for name in chosen:
+        cells = [line(study, name, g) for g in GRADES]
+        rows.append([name, *["{:.3f} [{:.3f}, {:.3f}]".format(c["pixel_ap"], *c["pixel_ap_ci95"]) for c in cells]])
+    return table(["method, seed 0", *[f"{g}, n = {line(study, JOINT, g)['subjects']}" for g in GRADES]], rows)
+
+
+def displacement_table(studies: Sequence[Study]) -> str:
+    """Mean shift of the networks' own maps in voxels, by axis; each seed."""
+    rows = []
+    for network in studies[0]["displacement"]:
+        for part in studies[0]["displacement"][network]:
+            cells = []
+            for axis in ("axis0", "axis1"):
+                cells.append(", ".join(f"{s['displacement'][network][part][axis]['voxels']:+.2f}" for s in studies))
+            rows.append([network, part, *cells])
+    return table(["network", "part", "left-right, voxels (each seed)", "back-front, voxels (each seed)"], rows)
+
+
+def ap(study: Study, method: str) -> float:
+    """Pixel AP of a method over all grades."""
+    return float(line(study, method)["pixel_ap"])
+
+
+def moved(study: Study) -> float:
+    """Largest mean shift of the joint network's own map along an axis, voxels."""
+    return max(abs(axis["voxels"]) for axis in study["displacement"]["joint"]["map"].values())
+
+
+# what is aimed at, its bound, how it is measured on one comparison; the bound is a floor unless it starts with <
+TARGETS: list[tuple[str, str, Callable[[Study], float]]] = [
+    ("pixel AP, joint / best LayerCAM", ">= 1.15", lambda s: ap(s, JOINT) / best_layercam(s, "pixel_ap")["pixel_ap"]),
+    ("pixel AP, two-stage as published / Grad-CAM", ">= 4", lambda s: ap(s, TWO_STAGE) / ap(s, GRADCAM)),
+    ("pixel AP, two-stage with fit_head / Grad-CAM", ">= 4", lambda s: ap(s, FITTED) / ap(s, GRADCAM)),
+    ("energy inside, joint / best LayerCAM", ">= 1", lambda s: line(s, JOINT)["energy"] / best_layercam(s, "energy")["energy"]),
+    ("displacement of the joint map, voxels", "< 1", moved),
+    ("AUC, joint minus base CNN", ">= -0.01", lambda s: auc(s, "joint") - auc(s, "base")),
+    ("pointing game, joint, plain lesions", ">= 0.9", lambda s: line(s, JOINT, "plain")["pointing"]),
+]
+
+
+def target_row(name: str, bound: str, values: Sequence[float]) -> list[str]:
+    """The mean over seeds decides, each seed is shown."""
+    sign, limit = bound.split()
+    met = np.mean(values) < float(limit) if sign == "<" else np.mean(values) >= float(limit)
+    return [name, bound, spread(values), "met" if met else "MISSED"]
+
+
+def targets_table(studies: dict[str, list[Study]], unet: dict[str, Any] | None) -> str:
+    """What was aimed at, by test set."""
+    rows = []
+    for name, found in studies.items():
+        rows += [target_row(f"{what} ({name})", bound, [value(s) for s in found]) for what, bound, value in TARGETS]
+        if unet is not None:
+            ceiling = unet["results"][name]["all"]["pixel_ap"]["mean"]
+            rows.append(
+                target_row(f"pixel AP, joint / U-Net with masks ({name})", ">= 0.7", [ap(s, JOINT) / ceiling for s in found])
+            )
+    return table(["what", "target", "mean (each seed)", ""], rows)
+
+
+def unet_table(unet: dict[str, Any]) -> str:
+    """The pixel-supervised U-Net by test set and grade."""
+    rows = [
+        [
+            name,
+            *[
+                f"{found[g]['pixel_ap']['mean']:.3f} [{found[g]['pixel_ap']['low']:.3f}, {found[g]['pixel_ap']['high']:.3f}]"
+                for g in GRADES
+            ],
+        ]
+        for name, found in unet["results"].items()
+    ]
+    return table(["U-Net with masks: pixel AP", *GRADES], rows)
+
+
+def environment_text(study: Study) -> str:
+    """Machine and versions of one study."""
+    machine, versions = study["machine"], ", ".join(f"{k} {v}" for k, v in study["versions"].items())
+    return f"{machine['cpu']}, {machine['cores']} cores, {'GPU ' + machine['gpu'] if machine['gpu'] else 'no GPU'}; {versions}"
+
+
+def optional(folder: Path, name: str) -> dict[str, Any] | None:
+    """A result that may not be there."""
+    path = folder / name
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def page(folder: Path = RESULTS) -> str:
+    """The whole of docs/results.md."""
+    studies = {name: load_studies(folder, name) for name in SETS}
+    studies = {name: found for name, found in studies.items() if found}
+    unet, checks, dense = (optional(folder, f"{n}.json") for n in ("unet", "sanity", "densenet"))
+    parts = {"targets": targets_table(studies, unet), "environment": environment_text(next(iter(studies.values()))[0])}
+    for name, found in studies.items():
+        parts[f"{name}_methods"] = methods_table(found)
+        parts[f"{name}_auc"] = auc_table(found)
+        parts[f"{name}_intervals"] = intervals_table(found)
+    parts["displacement"] = displacement_table(next(iter(studies.values())))
+    parts["unet"] = unet_table(unet) if unet else ""
+    parts["sanity"] = sanity_table(checks) if checks else ""
+    parts["densenet"] = densenet_table(dense) if dense else ""
+    text = TEXT.read_text()
+    for key, value in parts.items():
+        text = text.replace("{" + key + "}", value.rstrip())
+    return text
+
+
+def sanity_table(checks: dict[str, Any]) -> str:
+    """Weight randomisation, completeness and stability."""
+    curve = checks["randomization"]
+    shown = [curve[0], *curve[4:-1:5], curve[-1]]
+    text = table(["randomised down to", "correlation with the original map"], [[n, f"{c:+.3f}"] for n, c in shown])
+    text += f"\nCompleteness: the largest |pool(map) - logit| is {checks['completeness']:.1e}. "
+    return text + f"Stability: maps correlate {checks['stability']:.3f} with those of the image under 2 % noise."
+
+
+def densenet_table(dense: dict[str, Any]) -> str:
+    """fit_head on DenseNet121."""
+    rows = []
+    for name, found in dense["results"].items():
+        for row in found:
+            rows.append(
+                [
+                    name,
+                    row["method"],
+                    f"{row['auc']:.3f}",
+                    f"{row['pixel_ap']:.3f}",
+                    f"{row['pointing']:.2f}",
+                    f"{row['energy']:.3f}",
+                ]
+            )
+    return table(["test set", "maps", "AUC", "pixel AP", "pointing", "energy"], rows)
+
+
+def main(
+    folder: Annotated[Path, typer.Option(help="Where the results are.")] = RESULTS,
+    output: Annotated[Path, typer.Option(help="The page.")] = PAGE,
+) -> None:
+    """Write the page anew."""
+    output.write_text(page(folder))
+    typer.echo(f"page: {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score
 
 
 class EmptyMaskError(ValueError):
@@ -30,6 +29,20 @@ def _checked(heat: ArrayLike, mask: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return values, truth
 
 
+def _ranked(values: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels of the mask found, and voxels taken, at every threshold from the highest value down to the mask's lowest.
+
+    scikit-learn's curves hold the same; one sort here serves both measures, and only of the voxels that can count.
+    """
+    flat, inside = values.ravel(), truth.ravel()
+    chosen = flat >= flat[inside].min()  # further down nothing more of the mask is found
+    flat, inside = flat[chosen], inside[chosen]
+    order = np.argsort(-flat)
+    hits, taken = np.cumsum(inside[order]), np.arange(1, len(order) + 1)
+    ends = np.append(np.diff(flat[order]) != 0, True)  # equal values are taken together
+    return hits[ends], taken[ends]
+
+
 def pixel_average_precision(heat: ArrayLike, mask: ArrayLike) -> float:
     """Area under precision over recall of the map's values as scores of the mask's voxels; chance is the mask's share.
 
@@ -41,7 +54,7 @@ def pixel_average_precision(heat: ArrayLike, mask: ArrayLike) -> float:
         1.0
     """
     values, truth = _checked(heat, mask)
-    return float(average_precision_score(truth.ravel(), values.ravel()))
+    return _average_precision(*_ranked(values, truth), int(truth.sum()))
 
 
 def best_dice(heat: ArrayLike, mask: ArrayLike) -> float:
@@ -54,11 +67,16 @@ def best_dice(heat: ArrayLike, mask: ArrayLike) -> float:
         >>> best_dice([[0.9, 0.8, 0.1]], [[1, 0, 0]])
         1.0
     """
-    values, truth = (a.ravel() for a in _checked(heat, mask))
-    order = np.argsort(-values, kind="stable")
-    hits, taken = np.cumsum(truth[order]), np.arange(1, truth.size + 1)
-    ends = np.append(values[order][1:] != values[order][:-1], True)  # equal values are taken together
-    return float((2 * hits / (taken + truth.sum()))[ends].max())
+    values, truth = _checked(heat, mask)
+    return _best_dice(*_ranked(values, truth), int(truth.sum()))
+
+
+def _average_precision(hits: np.ndarray, taken: np.ndarray, size: int) -> float:
+    return float((np.diff(hits, prepend=0) * (hits / taken)).sum() / size)
+
+
+def _best_dice(hits: np.ndarray, taken: np.ndarray, size: int) -> float:
+    return float((2 * hits / (taken + size)).max())
 
 
 def best_iou(heat: ArrayLike, mask: ArrayLike) -> float:
@@ -147,9 +165,11 @@ def localization_scores(
         >>> localization_scores([[0.9, 0.1]], [[1, 0]])["pixel_ap"]
         1.0
     """
-    distance, dice = peak_distance(heat, mask, spacing), best_dice(heat, mask)
+    values, truth = _checked(heat, mask)
+    hits, taken = _ranked(values, truth)
+    distance, dice = peak_distance(heat, mask, spacing), _best_dice(hits, taken, int(truth.sum()))
     return {
-        "pixel_ap": pixel_average_precision(heat, mask),
+        "pixel_ap": _average_precision(hits, taken, int(truth.sum())),
         "best_dice": dice,
         "best_iou": dice / (2 - dice),
         "fixed_dice": fixed_dice(heat, mask, threshold),

@@ -18,10 +18,11 @@ from common import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "results.md"
 TEXT = Path(__file__).parent / "results.md.in"  # the page's words; {tables} are put in
-SETS = {"simulated": "Simulated test split", "second": "Fifteen real people, second lesion generator"}
+SETS = ("simulated", "second")
 GRADES = ("plain", "moderate", "faint", "all")
 JOINT, TWO_STAGE, FITTED, BASE = "HR-CAM, joint", "HR-CAM, two-stage", "HR-CAM, fitted", "(base)"
 LAYERCAM, GRADCAM = "TorchCAM LayerCAM", "MONAI Grad-CAM (base)"
+MISSING = "Not measured yet; `make evidence` does."
 Study = dict[str, Any]
 
 
@@ -173,19 +174,21 @@ def optional(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def page(folder: Path = RESULTS) -> str:
-    """The whole of docs/results.md."""
+    """The whole of docs/results.md; what has not been measured says so."""
     studies = {name: load_studies(folder, name) for name in SETS}
-    studies = {name: found for name, found in studies.items() if found}
+    there = {name: found for name, found in studies.items() if found}
     unet, checks, dense = (optional(folder, f"{n}.json") for n in ("unet", "sanity", "densenet"))
-    parts = {"targets": targets_table(studies, unet), "environment": environment_text(next(iter(studies.values()))[0])}
+    first = next(iter(there.values()))
+    seeds = ", ".join(str(i) for i in range(max(len(found) for found in there.values())))
+    parts = {"targets": targets_table(there, unet), "environment": environment_text(first[0]), "seeds": seeds}
     for name, found in studies.items():
-        parts[f"{name}_methods"] = methods_table(found)
-        parts[f"{name}_auc"] = auc_table(found)
-        parts[f"{name}_intervals"] = intervals_table(found)
-    parts["displacement"] = displacement_table(next(iter(studies.values())))
-    parts["unet"] = unet_table(unet) if unet else ""
-    parts["sanity"] = sanity_table(checks) if checks else ""
-    parts["densenet"] = densenet_table(dense) if dense else ""
+        parts[f"{name}_methods"] = methods_table(found) if found else MISSING
+        parts[f"{name}_auc"] = auc_table(found) if found else ""
+        parts[f"{name}_intervals"] = intervals_table(found) if found else ""
+    parts["displacement"] = displacement_table(first)
+    parts["unet"] = unet_table(unet) if unet else MISSING
+    parts["sanity"] = sanity_table(checks) if checks else MISSING
+    parts["densenet"] = densenet_table(dense) if dense else MISSING
     text = TEXT.read_text()
     for key, value in parts.items():
         text = text.replace("{" + key + "}", value.rstrip())

@@ -44,7 +44,7 @@ def main(
             out = inferer(image[None], candidate.network)
             errors.append(float(completeness_error(out["logits"], out["maps"], inferer.pooling, inferer.sharpness)))
             steady.append(stability(lambda x: read(candidate.network, x), image, seed=seed))
-    curve = randomization_curve(candidate.network, read, tqdm(images, desc="randomise", unit="subject"), seed=seed)
+    curve = randomization_curve(candidate.network, read, images, seed=seed)
     result: dict[str, Any] = {
         "subjects": len(images),
         "completeness": max(errors),

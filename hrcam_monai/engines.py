@@ -149,19 +149,20 @@ def calibrate(network: nn.Module, inferer: Inferer, loader: Iterable[dict[str, A
     pairs = [(inferer(b["image"].to(device), network)["logits"].float().cpu(), torch.as_tensor(b["label"])) for b in loader]
     pairs = gather(pairs)  # each process has validated its share
     logits, labels = torch.cat([p[0] for p in pairs]), torch.cat([p[1].reshape(-1) for p in pairs]).long()
+    free = network.get_buffer("head.rows")[:, 0].float().cpu()  # the reference class stays at zero
     shift = torch.zeros(logits.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([shift], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         # the small penalty keeps the shift finite where only one class is seen, and its mean zero
-        loss = nn.functional.cross_entropy(logits + shift, labels) + 1e-5 * (shift**2).sum()
+        loss = nn.functional.cross_entropy(logits + shift * free, labels) + 1e-5 * (shift**2).sum()
         loss.backward()
         return loss
 
     with torch.enable_grad():
         optimizer.step(closure)
     bias = network.get_parameter("head.bias")
-    bias.add_(shift.detach().to(bias))
+    bias.add_((shift.detach() * free).to(bias))
     logger.info("calibrated on %d volumes: bias shifted by %s", len(labels), shift.tolist())
     return shift.tolist()

@@ -97,6 +97,7 @@ def prepare(
     parser["classes"] = load_manifest(dataset_dir).classes
     parser["backbone"] = read_backbone(backbone)
     parser["pooling"] = "gap"
+    parser["reference"] = None
     parser["flip_axes"] = []
     if taps:
         parser["network_def::taps"] = list(taps)
@@ -106,7 +107,7 @@ def prepare(
 
 def overlay_of(parser: ConfigParser, taps: Sequence[str]) -> dict[str, Any]:
     """What evaluate.json and inference.json must be told about the network."""
-    told = {key: parser[key] for key in ("backbone", "pooling", "flip_axes", "classes", *GEOMETRY)}
+    told = {key: parser[key] for key in ("backbone", "pooling", "reference", "flip_axes", "classes", *GEOMETRY)}
     return told | ({"network_def::taps": list(taps)} if taps else {})
 
 

@@ -14,9 +14,9 @@ from hrcam_monai.losses import MapLoss
 from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
 
 
-def small_net() -> HRCAMNet:
+def small_net(reference: int | None = None) -> HRCAMNet:
     torch.manual_seed(0)
-    return HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2, pooling="lse")
+    return HRCAMNet(StageCNN(channels=(4, 6), convs=(1, 1)), 2, pooling="lse", reference=reference)
 
 
 def stage(net, epochs):
@@ -68,15 +68,16 @@ def run_until_epoch(trainer, state, folder, epoch):
         run_stage(trainer, state, folder, "train")
 
 
-def test_calibration_finds_the_shift_and_keeps_completeness():
-    net = small_net().eval()
+@pytest.mark.parametrize("reference", [None, 0])
+def test_calibration_finds_the_shift_and_keeps_completeness(reference):
+    net = small_net(reference).eval()
     inferer = HRCAMInferer()
     images = torch.rand(60, 1, 16, 16)
     with torch.no_grad():
         margin = net(images).diff(dim=1)[:, 0]
     labels = (margin > margin.median()).long()
     with torch.no_grad():
-        net.head.bias.add_(torch.tensor([3.0, 0.0]))
+        net.head.bias.sub_(torch.tensor([0.0, 3.0]))
     loader = [{"image": images[i : i + 10], "label": labels[i : i + 10]} for i in range(0, 60, 10)]
     before = torch.nn.functional.cross_entropy(net(images), labels)
     calibrate(net, inferer, loader, torch.device("cpu"))
@@ -84,6 +85,7 @@ def test_calibration_finds_the_shift_and_keeps_completeness():
     assert torch.nn.functional.cross_entropy(logits, labels) < 0.6 * before
     assert abs(float(logits.argmax(1).float().mean()) - float(labels.float().mean())) < 0.3
     torch.testing.assert_close(pool_maps(maps, "lse", 10.0), logits)
+    assert reference is None or not maps[:, reference].any()
 
 
 def test_weights_round_trip_and_errors(tmp_path):

@@ -240,3 +240,14 @@ def test_errors_are_said_in_one_line(net):
     lse = small_net(pooling="lse")
     with pytest.raises(ValueError, match=r"^pooling is 'lse'; fit_head needs 'gap'.* Train the network jointly for 'lse'\.$"):
         fit_head(lse, [(images, labels)])
+
+
+def test_a_head_with_a_reference_class_gives_the_same_probabilities(trained):
+    images, labels, _ = spots(64)
+    free, bound = small_net(), small_net(reference=0)
+    for made in (free, bound):
+        made.backbone.load_state_dict(trained)
+        fit_head(made, batches(images, labels))
+    with torch.no_grad():
+        torch.testing.assert_close(bound.eval()(images).softmax(1), free.eval()(images).softmax(1), atol=1e-4, rtol=1e-3)
+        assert not bound.class_maps(images)[1][:, 0].any()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from hrcam_monai.metrics.faithfulness import correlation
 
@@ -60,7 +61,7 @@ def randomization_curve(
     curve = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for i, name in enumerate(names, 1):
+        for i, name in enumerate(tqdm(names, desc="randomise", unit="layer"), 1):
             randomized(modules[name])
             if i % every and i < len(names):
                 continue

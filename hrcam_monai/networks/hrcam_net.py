@@ -25,6 +25,7 @@ class HRCAMNet(nn.Module):
         in_channels: channels of the image.
         pooling: `gap` (the paper) or `lse`; see `LevelHead`.
         sharpness: r of `lse`.
+        reference: index of the class whose map is zero, or None; see `LevelHead`.
         freeze_backbone: train the head only (the paper's second stage): the backbone gets no gradient and keeps its
             batch statistics.
         input_shape: (1, in_channels, *spatial) of an image that the backbone can take, for backbones made for one
@@ -51,6 +52,7 @@ class HRCAMNet(nn.Module):
         in_channels: int = 1,
         pooling: str = "gap",
         sharpness: float = 10.0,
+        reference: int | None = None,
         freeze_backbone: bool = False,
         input_shape: Sequence[int] | None = None,
     ) -> None:
@@ -67,10 +69,10 @@ class HRCAMNet(nn.Module):
             channels = check_taps(backbone, names, shape)
         self.taps = names
         self.backbone = backbone
-        self.head = LevelHead(channels, num_classes, pooling, sharpness)
-        reference = next(backbone.parameters(), None)
-        if reference is not None:
-            self.head.to(reference.device)
+        self.head = LevelHead(channels, num_classes, pooling, sharpness, reference)
+        parameter = next(backbone.parameters(), None)
+        if parameter is not None:
+            self.head.to(parameter.device)
         self.frozen = False
         if freeze_backbone:
             self.freeze_backbone()

@@ -67,9 +67,13 @@ class LevelHead(nn.Module):
         num_classes: K.
         pooling: `gap` (the paper) or `lse`.
         sharpness: r of `lse`; not used by `gap`.
+        reference: index of a class whose map is zero everywhere, so that the other classes' maps are evidence against
+            it; None gives every class a map of its own, as in the paper. The softmax sees differences alone, so without
+            a reference a two-class network may just as well mark a lesion by a dip in the map of "normal" and leave
+            the map of "abnormal" empty.
 
     Raises:
-        ValueError: no level, an unknown pooling, or a sharpness that is not positive.
+        ValueError: no level, an unknown pooling, a sharpness that is not positive, or a reference that is no class.
 
     Example:
         >>> head = LevelHead([8, 16], num_classes=2)
@@ -79,7 +83,16 @@ class LevelHead(nn.Module):
         torch.Size([1, 2, 32, 32])
     """
 
-    def __init__(self, in_channels: list[int], num_classes: int, pooling: str = "gap", sharpness: float = 10.0) -> None:
+    rows: Tensor
+
+    def __init__(
+        self,
+        in_channels: list[int],
+        num_classes: int,
+        pooling: str = "gap",
+        sharpness: float = 10.0,
+        reference: int | None = None,
+    ) -> None:
         super().__init__()
         if not in_channels:
             raise ValueError("LevelHead needs at least one level.")
@@ -87,13 +100,20 @@ class LevelHead(nn.Module):
             raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
         if sharpness <= 0:
             raise ValueError(f"sharpness is {sharpness}; it must be above 0.")
+        if reference is not None and not 0 <= reference < num_classes:
+            raise ValueError(f"reference is {reference}; it must be None or a class, 0 to {num_classes - 1}.")
         self.in_channels = list(in_channels)
         self.num_classes = num_classes
+        self.reference = reference
         self.pooling = pooling
         self.sharpness = float(sharpness)
         # one linear layer over the concatenated levels, as in the paper
         self.weight = nn.Parameter(torch.empty(num_classes, sum(in_channels)))
         self.bias = nn.Parameter(torch.empty(num_classes))
+        rows = torch.ones(num_classes, 1)
+        if reference is not None:
+            rows[reference] = 0
+        self.register_buffer("rows", rows, persistent=False)  # 0 for the reference class
         self.reset_parameters()
 
     @torch.jit.unused
@@ -113,7 +133,7 @@ class LevelHead(nn.Module):
         """One level's class maps at its own resolution, without the bias: [B, C_l, *] -> [B, K, *]."""
         start = sum(self.in_channels[:level])
         dtype = torch.promote_types(torch.promote_types(feature.dtype, self.weight.dtype), torch.float32)
-        weight = self.weight[:, start : start + self.in_channels[level]].to(dtype)
+        weight = (self.weight * self.rows)[:, start : start + self.in_channels[level]].to(dtype)
         values = feature.to(dtype).flatten(2)
         if torch.jit.is_scripting():  # autocast wants a constant device there, and does not reach scripted code
             flat = torch.matmul(weight, values)
@@ -131,7 +151,7 @@ class LevelHead(nn.Module):
     def score_native(self, native: list[Tensor], size: list[int]) -> Tensor:
         """Logits [B, K] from each level's class maps at its own resolution."""
         if self.pooling == "gap":
-            logits = self.bias.to(native[0].dtype).unsqueeze(0)
+            logits = (self.bias * self.rows[:, 0]).to(native[0].dtype).unsqueeze(0)
             for level in native:
                 logits = logits + upsampled_mean(level, size)
             return logits
@@ -144,7 +164,7 @@ class LevelHead(nn.Module):
     def maps_of_native(self, native: list[Tensor], size: list[int]) -> tuple[Tensor, Tensor]:
         """Logits [B, K] and class maps [B, K, *size] from each level's class maps at its own resolution."""
         # up-sampling keeps a constant, so the bias is added where there are fewest values
-        coarse = native[-1] + self.bias.to(native[-1].dtype).view([1, -1] + [1] * len(size))
+        coarse = native[-1] + (self.bias * self.rows[:, 0]).to(native[-1].dtype).view([1, -1] + [1] * len(size))
         maps = upsample(coarse, size)
         for level in native[:-1]:
             maps.add_(upsample(level, size))  # in a tensor of its own, which no gradient needs as it was

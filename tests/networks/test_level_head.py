@@ -103,3 +103,33 @@ def test_wrong_number_of_levels():
     head, features = make([(4, 4), (2, 2)])
     with pytest.raises(ValueError, match="LevelHead has 2 levels, got 1 feature maps"):
         head(features[:1], [4, 4])
+
+
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+@pytest.mark.parametrize(("size", "shapes"), SIZES)
+def test_the_reference_class_has_no_map_and_no_gradient(size, shapes, pooling):
+    channels = [3 + i for i in range(len(shapes))]
+    head = LevelHead(channels, 3, pooling, reference=1)
+    features = [torch.randn(2, c, *s) for c, s in zip(channels, shapes, strict=True)]
+    logits, maps = head.class_maps(features, size)
+    assert not maps[:, 1].any()
+    assert logits[:, 1].abs().max() < 1e-6
+    assert maps[:, [0, 2]].abs().amax((0, *range(2, maps.ndim))).min() > 0
+    torch.testing.assert_close(pool_maps(maps, pooling, head.sharpness), logits, rtol=1e-4, atol=1e-6)
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2])).backward()
+    assert not head.weight.grad[1].any()
+    assert not head.bias.grad[1].any()
+
+
+def test_any_two_class_head_can_be_written_against_a_reference():
+    """With gap: the same softmax, all evidence in the map of the other class."""
+    free, bound = LevelHead([4], 2), LevelHead([4], 2, reference=0)
+    bound.weight.data = free.weight.data - free.weight.data[0]
+    bound.bias.data = free.bias.data - free.bias.data[0]
+    features = [torch.randn(5, 4, 8, 8)]
+    torch.testing.assert_close(bound(features, [8, 8]).softmax(1), free(features, [8, 8]).softmax(1))
+
+
+def test_the_reference_is_a_class():
+    with pytest.raises(ValueError, match="reference is 2; it must be None or a class, 0 to 1"):
+        LevelHead([4], 2, reference=2)

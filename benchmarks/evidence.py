@@ -197,9 +197,8 @@ def page(folder: Path = RESULTS) -> str:
 
 def sanity_table(checks: dict[str, Any]) -> str:
     """Weight randomisation, completeness and stability."""
-    curve = checks["randomization"]
-    shown = [curve[0], *curve[4:-1:5], curve[-1]]
-    text = table(["randomised down to", "correlation with the original map"], [[n, f"{c:+.3f}"] for n, c in shown])
+    rows = [[c["layer"], f"{c['correlation']:+.3f}", f"{c['absolute']:.3f}"] for c in checks["randomization"]]
+    text = table(["randomised from the output to", "correlation with the original map", "its absolute value"], rows)
     text += f"\nCompleteness: the largest |pool(map) - logit| is {checks['completeness']:.1e}. "
     return text + f"Stability: maps correlate {checks['stability']:.3f} with those of the image under 2 % noise."
 

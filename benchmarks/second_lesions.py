@@ -37,7 +37,7 @@ def cluster(rng: np.random.Generator, shape: tuple[int, ...], centre: np.ndarray
     for _ in range(BALLS):
         direction = rng.normal(size=3)
         middle = centre + direction / np.linalg.norm(direction) * radius * rng.uniform(0, 0.65)
-        inside |= ((grid - middle) ** 2).sum(-1) < (radius * rng.uniform(0.3, 0.5)) ** 2
+        inside |= ((grid - middle) ** 2).sum(-1) < (radius * rng.uniform(0.6, 0.8)) ** 2
     return np.clip(gaussian_filter(inside.astype(np.float32), 0.8) * 1.1, 0, 1)
 
 

@@ -29,15 +29,15 @@ def test_the_network_is_left_alone_and_the_curve_repeats():
     assert torch.equal(state, torch.get_rng_state())
     assert first == randomization_curve(net, read, images)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
-    assert len(first) == len(layers_from_output(net))
-    assert abs(first[-1][1]) < 1
+    assert [step.layer for step in first] == layers_from_output(net)
+    assert all(abs(step.correlation) <= step.absolute <= 1 for step in first)
 
 
 def test_every_other_layer_and_always_the_last():
     net = make()
-    curve = randomization_curve(net, read, [torch.rand(1, 16, 16)], every=3)
+    curve = randomization_curve(net, read, [torch.rand(1, 16, 16)], draws=1, every=3)
     names = layers_from_output(net)
-    assert [n for n, _ in curve] == [n for i, n in enumerate(names, 1) if i % 3 == 0 or i == len(names)]
+    assert [step.layer for step in curve] == [n for i, n in enumerate(names, 1) if i % 3 == 0 or i == len(names)]
 
 
 def test_parameters_without_a_reset_are_drawn_anew():
@@ -48,3 +48,8 @@ def test_parameters_without_a_reset_are_drawn_anew():
     assert not torch.equal(module.weight, torch.linspace(-1, 1, 100))
     assert 0.3 < module.weight.std() < 1
     assert module.scale != 3
+
+
+def test_a_map_that_owes_nothing_to_the_weights_survives():
+    curve = randomization_curve(make(), lambda net, x: x[0, 0], [torch.rand(1, 16, 16)], draws=1)
+    assert all(abs(step.correlation - 1) < 1e-6 for step in curve)

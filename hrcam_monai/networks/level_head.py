@@ -7,6 +7,8 @@ the K class maps gives the same numbers with memory O(K x voxels) instead of O(c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,7 +85,8 @@ class LevelHead(nn.Module):
         torch.Size([1, 2, 32, 32])
     """
 
-    rows: Tensor
+    if TYPE_CHECKING:  # TorchScript cannot read the annotation
+        rows: Tensor
 
     def __init__(
         self,

@@ -29,8 +29,14 @@ def start() -> None:
 def stop() -> None:
     """Leave the process group together: a process that left early would strand one still in a collective."""
     if dist.is_initialized():
-        dist.barrier()
+        wait()
         dist.destroy_process_group()
+
+
+def wait() -> None:
+    """Until all processes are here: what the main process was writing is then complete."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
 
 
 def is_main_process() -> bool:

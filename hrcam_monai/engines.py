@@ -16,7 +16,7 @@ from torch import nn
 
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
-from hrcam_monai.distributed import gather, is_main_process
+from hrcam_monai.distributed import gather, is_main_process, wait
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def run_stage(
         logger.info("%s: resuming from %s", name, checkpoint)
         device = trainer.state.device  # type: ignore[attr-defined]
         Checkpoint.load_objects(state, torch.load(checkpoint, map_location=device, weights_only=True))
+    wait()  # else a slow process would find the next checkpoint of a fast one
     if trainer.state.epoch < epochs:
         if is_main_process():
             CheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=1).attach(trainer)
@@ -114,7 +115,8 @@ def load_weights(network: nn.Module, path: str | Path | None) -> None:
 
 
 def load_best(network: nn.Module, run_dir: str | Path) -> None:
-    """Load the checkpoint of the best key metric, if validation has left one."""
+    """Load the checkpoint of the best key metric, if validation has left one; the main process may still be writing it."""
+    wait()
     best = Path(run_dir) / "best.pt"
     if best.is_file():
         device = next(network.parameters()).device

@@ -7,6 +7,7 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 
+from hrcam_monai import engines
 from hrcam_monai.data import Failures
 from hrcam_monai.engines import CohortEvaluator, calibrate, last_checkpoint, load_best, load_weights, run_stage, save_weights
 from hrcam_monai.inferers import HRCAMInferer
@@ -111,6 +112,16 @@ def test_best_checkpoint_is_taken_when_there_is_one(tmp_path):
     assert not torch.equal(net.head.bias, kept)
     load_best(net, tmp_path)
     assert torch.equal(net.head.bias, kept)
+
+
+def test_the_best_checkpoint_is_read_only_when_the_main_process_has_written_it(tmp_path, monkeypatch):
+    net = small_net()
+    monkeypatch.setattr(engines, "wait", lambda: torch.save({"network": net.state_dict()}, tmp_path / "best.pt"))
+    kept = net.head.bias.clone()
+    other = small_net()
+    other.head.bias.data.add_(1)
+    load_best(other, tmp_path)
+    assert torch.equal(other.head.bias, kept)
 
 
 def test_a_subject_that_fails_does_not_stop_the_others(tmp_path: Path):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from monai.networks import eval_mode
 from torch import Tensor, nn
 
 from hrcam_monai.metrics.cohort import summarize
@@ -112,9 +113,12 @@ class Displacement:
         """Forget what was seen."""
         self.shifts: list[dict[str, list[float]]] = []
 
-    @torch.no_grad()
     def __call__(self, images: Tensor, network: nn.Module, class_idx: int | Sequence[int]) -> None:
-        """Measure a batch [B, C, *spatial] on the maps of one class, or of one class each."""
+        """Measure a batch [B, C, *spatial] on the maps of one class, or of one class each; in evaluation mode."""
+        with eval_mode(network):
+            self._measure(images, network, class_idx)
+
+    def _measure(self, images: Tensor, network: nn.Module, class_idx: int | Sequence[int]) -> None:
         reader = level_reader(network)
         chosen = [class_idx] * len(images) if isinstance(class_idx, int) else list(class_idx)
         for image, k in zip(images, chosen, strict=True):

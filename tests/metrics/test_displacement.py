@@ -77,3 +77,13 @@ def test_volumes_slice_by_slice_and_at_most_so_many_subjects():
     metric = Displacement(HRCAMInferer(slice_axis=2), axes=[0], max_subjects=2)
     metric(torch.rand(3, 1, 16, 16, 4), net, class_idx=[0, 1, 1])
     assert metric.aggregate()["map"]["axis0"]["subjects"] == 2
+
+
+def test_a_network_in_training_mode_is_left_as_it_was():
+    """Evaluators of MONAI put the network back into training mode after each batch."""
+    net = HRCAMNet(StageCNN(channels=(4, 8), convs=(1, 1)), num_classes=2).train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    Displacement(HRCAMInferer(), axes=[0])(torch.rand(2, 1, 16, 16), net, class_idx=1)
+    assert net.training
+    assert net.backbone.training
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hrcam_monai.environment import environment
 
-__all__ = ["OURS", "PLAIN", "RESULTS", "ROOT", "environment", "write_json"]
+__all__ = ["OURS", "PLAIN", "RESULTS", "ROOT", "environment", "table", "write_json"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -20,3 +21,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a result, and its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; cells with a bar in them are escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

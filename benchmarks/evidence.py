@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from common import RESULTS, ROOT
+from common import RESULTS, ROOT, table
 
 PAGE = ROOT / "docs" / "results.md"
 TEXT = Path(__file__).parent / "results.md.in"  # the page's words; {tables} are put in
@@ -51,11 +51,6 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     """Mean over the seeds, and each seed."""
     each = ", ".join(f"{v:.{digits}f}" for v in values)
     return f"**{np.mean(values):.{digits}f}** ({each})"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in [head, ["---"] * len(head), *rows])
 
 
 def methods_table(studies: Sequence[Study]) -> str:

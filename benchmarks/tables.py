@@ -6,12 +6,12 @@ python benchmarks/tables.py
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from common import OURS, PLAIN, RESULTS, ROOT
+from common import OURS, PLAIN, RESULTS, ROOT, table
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 TIME_TARGET = {2: 1.05, 3: 1.10}  # all class maps over the plain forward, by spatial dimensions
@@ -33,12 +33,6 @@ SPEED_NOTES = """- **time**: a method's time over the plain forward's of the sam
 - A method that cannot take the whole batch is timed at batch 1, over the plain forward at batch 1. Weights are random: they
   change no cost.
 """
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; cells with a bar in them are escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def settings(result: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from hrcam_monai.metrics.classification import roc_auc
 from hrcam_monai.metrics.faithfulness import blurred
 from hrcam_monai.networks.hrcam_net import HRCAMNet
-from hrcam_monai.pooled import cached, evaluating, levels_and_logits
+from hrcam_monai.networks.modes import evaluating
+from hrcam_monai.pooled import cached, levels_and_logits
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor, list_data_collate
 from monai.inferers import Inferer
 
+from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.report.figures import map_panel
 
 if TYPE_CHECKING:
@@ -123,15 +124,9 @@ class HRCAMHandler:
         if not chosen:
             return
         network: Any = engine.network  # type: ignore[attr-defined]
-        modes = {m: m.training for m in network.modules()}
-        network.eval()
-        try:
-            with torch.no_grad():
-                inferer = self.inferer or engine.inferer  # type: ignore[attr-defined]
-                out = inferer(images[chosen].to(engine.state.device), network)  # type: ignore[attr-defined]
-        finally:
-            for module, training in modes.items():
-                module.training = training
+        with evaluating(network):
+            inferer = self.inferer or engine.inferer  # type: ignore[attr-defined]
+            out = inferer(images[chosen].to(engine.state.device), network)  # type: ignore[attr-defined]
         if "maps" not in out:
             return
         for i, logits, maps in zip(chosen, out["logits"], out["maps"], strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from itertools import chain, combinations
 from typing import Any
@@ -92,6 +93,12 @@ class HRCAMInferer(Inferer):
             maps = maps / (len(mirrors) + 1)
             logits = self._pool(maps)
         return {"logits": logits, "maps": maps}
+
+    def without_flips(self) -> HRCAMInferer:
+        """The same reading, but of the network's own map."""
+        plain = copy.copy(self)
+        plain.mirrors = []
+        return plain
 
     def _read(self, x: Tensor, network: Callable[..., Any]) -> tuple[Tensor, Tensor | None]:
         """Logits and maps of the input as it is."""

@@ -6,8 +6,7 @@ import hashlib
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,6 @@ from hrcam_monai.networks.level_head import upsampled_mean
 logger = logging.getLogger(__name__)
 
 HELD_OUT_EVERY = 5  # of the subjects of each class, one in this many is held out
-
-
-@contextmanager
-def evaluating(net: HRCAMNet) -> Iterator[None]:
-    """Evaluation mode without gradients; each module's own mode comes back."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def levels_and_logits(net: HRCAMNet, x: Tensor) -> tuple[list[Tensor], Tensor | None]:

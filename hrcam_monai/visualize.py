@@ -11,6 +11,7 @@ from monai.visualize.class_activation_maps import CAMBase
 from torch import Tensor
 
 from hrcam_monai.networks.hrcam_net import HRCAMNet
+from hrcam_monai.networks.modes import evaluating
 
 
 class HRCAM(CAMBase):
@@ -53,13 +54,8 @@ class HRCAM(CAMBase):
             ValueError: class_idx has not one entry for each image, or is outside the classes.
         """
         module: Any = self.nn_module
-        modes = {m: m.training for m in module.modules()}
-        module.eval()
-        try:
+        with evaluating(module):
             logits, maps = module.class_maps(x.as_tensor() if hasattr(x, "as_tensor") else x)
-        finally:
-            for m, training in modes.items():
-                m.training = training
         batch, classes = logits.shape
         if class_idx is None:
             chosen = logits.argmax(1)

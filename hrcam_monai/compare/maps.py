@@ -117,10 +117,3 @@ def tapped_layers(network: nn.Module, image_shape: Sequence[int]) -> list[str]:
     if isinstance(network, HRCAMNet):
         return [f"backbone.{name}" for name in network.taps or find_taps(network.backbone, (1, *image_shape))]
     return find_taps(network, (1, *image_shape))
-
-
-def without_flips(inferer: HRCAMInferer) -> HRCAMInferer:
-    """The same reading, but the network's own map."""
-    plain = copy.copy(inferer)
-    plain.mirrors = []
-    return plain

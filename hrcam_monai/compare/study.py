@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hrcam_monai.compare.figures import comparison_panel, summary_figure
-from hrcam_monai.compare.maps import Candidate, PeerMaps, without_flips
+from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.compare.peers import PEERS
 from hrcam_monai.compare.table import comparison_summary, markdown
 from hrcam_monai.data.cohort import FAILED
@@ -24,6 +24,7 @@ from hrcam_monai.metrics.detection import LesionDetection
 from hrcam_monai.metrics.displacement import Displacement
 from hrcam_monai.metrics.faithfulness import deletion_insertion
 from hrcam_monai.metrics.localization import localization_scores
+from hrcam_monai.networks import HRCAMNet
 
 logger = logging.getLogger(__name__)
 SLAB = 8  # slices of a volume on which faithfulness is measured: those where the network sees most
@@ -91,7 +92,7 @@ class Comparison:
         self.candidates = list(candidates)
         self.peers = {c.name: PeerMaps(c, methods, slow) for c in candidates if c.name in peers_on}
         self.displacements = {
-            c.name: Displacement(without_flips(c.inferer), displacement_axes, spacing) for c in candidates if c.has_maps
+            c.name: Displacement(c.inferer.without_flips(), displacement_axes, spacing) for c in candidates if c.has_maps
         }
         self.folder = Path(writable_folder(output_dir))
         self.classes = list(classes)
@@ -131,6 +132,7 @@ class Comparison:
     def _subject(self, data: Mapping[str, Any], lesion: bool, faithful: bool, draw: bool) -> list[dict[str, Any]]:
         """Rows of one subject: one a network with its logits; with a lesion one a method besides."""
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
+        image = image.to(next(self.candidates[0].network.parameters()).device)
         common = {"subject": data["subject"], "group": str(data.get(self.group_key, "")), "label": label}
         rows = []
         maps: dict[str, Tensor] = {}
@@ -142,7 +144,7 @@ class Comparison:
             if not lesion:
                 continue
             own: dict[str, Tensor] = {}
-            if candidate.has_maps:
+            if isinstance(candidate.network, HRCAMNet):
                 own = candidate.hrcam_maps(image, label)
                 self.displacements[candidate.name](image, candidate.network, label)
             if candidate.name in self.peers:
@@ -159,9 +161,8 @@ class Comparison:
         if draw and mask is not None:
             shown = {n: m.cpu().numpy() for n, m in maps.items() if "alone" not in n}
             (self.folder / "panels").mkdir(exist_ok=True)
-            comparison_panel(
-                image[0, 0].numpy(), mask.numpy(), shown, self.folder / "panels" / f"{data['subject']}.png", str(common["group"])
-            )
+            path = self.folder / "panels" / f"{data['subject']}.png"
+            comparison_panel(image[0, 0].cpu().numpy(), mask.numpy(), shown, path, str(common["group"]))
         return rows
 
     def _scores(self, heat: Tensor, mask: Tensor) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.networks import eval_mode
-from torch import Tensor, nn
+from torch import Tensor
 
 from hrcam_monai.metrics.cohort import summarize
+from hrcam_monai.networks import HRCAMNet
+from hrcam_monai.networks.level_head import upsample
+from hrcam_monai.networks.modes import evaluating
 
 WARN_VOXELS = 1.0
 
@@ -63,16 +65,16 @@ def map_shift(heat: Tensor, mirrored: Tensor, dim: int, max_shift: float = 16.0)
     return round(lag / 2, 3)
 
 
-def level_reader(network: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def level_reader(network: HRCAMNet) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """A network that gives its map and each level's share beside one another: channels [K of the map, K of level 1, ...].
 
     It can be run by `HRCAMInferer`, slice by slice of volumes too; of its logits only the first K mean anything.
     """
 
     def read(x: Tensor) -> tuple[Tensor, Tensor]:
-        logits, maps = network.class_maps(x)  # type: ignore[operator]
-        levels = network.level_maps(x)[1]  # type: ignore[operator]
-        return logits, torch.cat([maps, *levels], 1)
+        native, size = network.native_maps(x), list(x.shape[2:])
+        logits, maps = network.head.maps_of_native(native, size)
+        return logits, torch.cat([maps, *(upsample(level, size) for level in native)], 1)
 
     return read
 
@@ -113,12 +115,12 @@ class Displacement:
         """Forget what was seen."""
         self.shifts: list[dict[str, list[float]]] = []
 
-    def __call__(self, images: Tensor, network: nn.Module, class_idx: int | Sequence[int]) -> None:
+    def __call__(self, images: Tensor, network: HRCAMNet, class_idx: int | Sequence[int]) -> None:
         """Measure a batch [B, C, *spatial] on the maps of one class, or of one class each; in evaluation mode."""
-        with eval_mode(network):
+        with evaluating(network):
             self._measure(images, network, class_idx)
 
-    def _measure(self, images: Tensor, network: nn.Module, class_idx: int | Sequence[int]) -> None:
+    def _measure(self, images: Tensor, network: HRCAMNet, class_idx: int | Sequence[int]) -> None:
         reader = level_reader(network)
         chosen = [class_idx] * len(images) if isinstance(class_idx, int) else list(class_idx)
         for image, k in zip(images, chosen, strict=True):

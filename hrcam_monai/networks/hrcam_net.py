@@ -132,4 +132,4 @@ class HRCAMNet(nn.Module):
     @torch.jit.export
     def level_maps(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """[B, C, *spatial] -> logits and each level's share of the class maps; their sum plus the bias is the maps."""
-        return self.head.level_maps(self.features(x), list(x.shape[2:]))
+        return self.head.levels_of_native(self.native_maps(x), list(x.shape[2:]))

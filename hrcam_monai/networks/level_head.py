@@ -147,9 +147,7 @@ class LevelHead(nn.Module):
 
     def forward(self, features: list[Tensor], size: list[int]) -> Tensor:
         """Logits [B, K] of an input of spatial `size`; `gap` needs no map for it."""
-        if self.pooling == "gap":
-            return self.score_native(self.native_maps(features), size)
-        return self.class_maps(features, size)[0]
+        return self.score_native(self.native_maps(features), size)
 
     def score_native(self, native: list[Tensor], size: list[int]) -> Tensor:
         """Logits [B, K] from each level's class maps at its own resolution."""
@@ -175,5 +173,8 @@ class LevelHead(nn.Module):
 
     def level_maps(self, features: list[Tensor], size: list[int]) -> tuple[Tensor, list[Tensor]]:
         """Logits [B, K] and what each level adds, up-sampled to `size`; their sum plus the bias is the class map."""
-        levels = [upsample(level, size) for level in self.native_maps(features)]
-        return self.forward(features, size), levels
+        return self.levels_of_native(self.native_maps(features), size)
+
+    def levels_of_native(self, native: list[Tensor], size: list[int]) -> tuple[Tensor, list[Tensor]]:
+        """`level_maps` from each level's class maps at its own resolution."""
+        return self.score_native(native, size), [upsample(level, size) for level in native]

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hrcam_monai.networks.modes import evaluating
+
 # modules of torch.nn.modules.activation that end no feature stage
 NOT_ACTIVATIONS = (nn.MultiheadAttention, nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid, nn.Softmax, nn.Softmin, nn.LogSoftmax)
 DEFAULT_SIZE = 64  # side of the probe when no input shape is given
@@ -114,11 +116,9 @@ def candidates(backbone: nn.Module, input_shape: Sequence[int]) -> list[Candidat
 
         return hook
 
-    modes = {module: module.training for module in backbone.modules()}
     handles = [module.register_forward_hook(note(name)) for name, module in modules.items()]
     try:
-        backbone.eval()
-        with torch.no_grad(), record(backbone, modules, spatial_dims) as seen:
+        with evaluating(backbone), record(backbone, modules, spatial_dims) as seen:
             backbone(probe)
     except Exception as error:
         shape = list(input_shape)
@@ -129,8 +129,6 @@ def candidates(backbone: nn.Module, input_shape: Sequence[int]) -> list[Candidat
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
     return [
         Candidate(
             name,

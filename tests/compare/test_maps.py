@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hrcam_monai.compare import Candidate, PeerMaps
-from hrcam_monai.compare.maps import tapped_layers, without_flips
+from hrcam_monai.compare.maps import tapped_layers
 from hrcam_monai.compare.peers import PEERS, peer
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -28,7 +28,7 @@ def test_the_map_and_logits_are_the_inferers():
     out = candidate.inferer(x, candidate.network)
     assert torch.allclose(candidate.hrcam_maps(x, 0)["HR-CAM, joint"], out["maps"][0, 0], atol=1e-6)
     assert torch.equal(candidate.logits(x), out["logits"][0])
-    assert not torch.allclose(without_flips(candidate.inferer)(x, candidate.network)["maps"], out["maps"])
+    assert not torch.allclose(candidate.inferer.without_flips()(x, candidate.network)["maps"], out["maps"])
 
 
 @pytest.mark.parametrize("kind", ["classifier", "hrcam"])

@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from hrcam_monai.compare.command import bundle_parser
 from hrcam_monai.data import CachedCohort, Failures, load_manifest
+from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics import localization_scores, summarize
-from hrcam_monai.transforms import RandSlicesd, SliceWeightsd
+from hrcam_monai.transforms import RandFoldsd, RandSlicesd, SliceWeightsd
 
 BUNDLE = Path(__file__).parents[1] / "bundle"
 FEATURES = (12, 24, 32, 48, 48, 12)  # the widths of the bundle's StageCNN on the way down
@@ -50,6 +51,7 @@ def training_loader(cohort: Path, preprocessing: Any, output: Path) -> DataLoade
             mode=("bilinear", "nearest"),
             padding_mode="zeros",
         ),
+        RandFoldsd("image", prob=0.5),
         RandScaleIntensityd("image", factors=0.15, prob=1.0),
         RandStdShiftIntensityd("image", factors=0.15, prob=1.0, nonzero=True),
     ]
@@ -73,15 +75,16 @@ def train(network: nn.Module, loader: DataLoader, epochs: int, lr: float = 3e-3)
 
 
 @torch.no_grad()
-def volume_map(network: nn.Module, image: Tensor) -> Tensor:
-    """Probability of lesion, slice by slice, read through flips as HR-CAM is: [1, X, Y, Z] -> [X, Y, Z]."""
-    slices = image.movedim(-1, 0)
-    mirrors: list[list[int]] = [[], [2], [3], [2, 3]]
-    maps = [network(slices.flip(axes)).sigmoid().flip(axes) for axes in mirrors]
-    return torch.stack(maps).mean(0)[:, 0].movedim(0, -1)
+def volume_map(network: nn.Module, image: Tensor, inferer: HRCAMInferer) -> Tensor:
+    """Probability of lesion, read through slices and flips as HR-CAM's maps are: [1, X, Y, Z] -> [X, Y, Z]."""
+
+    def read(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.new_zeros(len(x), 1), network(x).sigmoid()
+
+    return inferer(image[None], read)["maps"][0, 0]
 
 
-def scores(network: nn.Module, cohort: Path, preprocessing: Any, spacing: Any) -> list[dict[str, Any]]:
+def scores(network: nn.Module, cohort: Path, preprocessing: Any, inferer: HRCAMInferer, spacing: Any) -> list[dict[str, Any]]:
     """One row a subject with a lesion."""
     network.eval()
     rows = []
@@ -89,7 +92,7 @@ def scores(network: nn.Module, cohort: Path, preprocessing: Any, spacing: Any) -
         data = preprocessing(item)
         mask = data["mask"][0].numpy() > 0.5
         if mask.any():
-            heat = volume_map(network, data["image"].as_tensor())
+            heat = volume_map(network, data["image"].as_tensor(), inferer)
             rows.append({"grade": item["grade"], **localization_scores(heat, mask, spacing)})
     return rows
 
@@ -99,9 +102,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for grade in ("plain", "moderate", "faint", "all"):
         own = [r for r in rows if grade in (r["grade"], "all")]
-        out[grade] = {
-            k: summarize(np.array([r[k] for r in own]))._asdict() for k in ("pixel_ap", "best_dice", "pointing", "energy")
-        }
+        out[grade] = {k: summarize(np.array([r[k] for r in own]))._asdict() for k in MEASURES}
     return out
 
 
@@ -115,13 +116,13 @@ def main(
     """Train, score, and write a JSON file."""
     set_determinism(seed)
     parser = bundle_parser(BUNDLE, dataset_dir=str(cohort))
-    preprocessing, spacing = (parser.get_parsed_content(k) for k in ("preprocessing", "spacing"))
+    preprocessing, inferer, spacing = (parser.get_parsed_content(k) for k in ("preprocessing", "inferer", "spacing"))
     network = BasicUNet(spatial_dims=2, in_channels=1, out_channels=1, features=FEATURES)
     train(network, training_loader(cohort, preprocessing, cohort / "unet_failures"), epochs)
     found = {}
     for spec in test:
         name, _, folder = spec.partition("=")
-        found[name] = summary(scores(network, Path(folder), preprocessing, spacing))
+        found[name] = summary(scores(network, Path(folder), preprocessing, inferer, spacing))
         typer.echo(f"{name}: pixel AP {found[name]['all']['pixel_ap']['mean']:.3f}")
     count = sum(p.numel() for p in network.parameters())
     write_json(output, {**environment(seed), "parameters": count, "epochs": epochs, "results": found})

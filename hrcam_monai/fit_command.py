@@ -18,7 +18,7 @@ from hrcam_monai.engines import calibrate, save_weights
 from hrcam_monai.fit import fit_head
 
 HOLDERS = ("state_dict", "model_state_dict", "model", "network", "net")  # where training loops keep a state dict
-GEOMETRY = ("spatial_dims", "slice_axis", "spacing", "roi_size")
+GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "roi_size")
 
 
 def load_classifier(backbone: nn.Module, path: str | Path) -> None:
@@ -98,7 +98,6 @@ def prepare(
     parser["backbone"] = read_backbone(backbone)
     parser["pooling"] = "gap"
     parser["reference"] = None
-    parser["flip_axes"] = []
     if taps:
         parser["network_def::taps"] = list(taps)
     parser["augmentation"] = fixed_augmentation(parser["augmentation"])
@@ -122,8 +121,7 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
     loader = parser.get_parsed_content("train::dataloader")
     fit_head(network, loader, cache=cache, report=output / "head_fit.json", tolerance=tolerance, seed=seed)
     if parser.get_parsed_content("manifest").entries.get("validation"):
-        inferer, volumes = (parser.get_parsed_content(f"validate::{part}") for part in ("inferer", "dataloader"))
-        calibrate(network, inferer, volumes, device)
+        calibrate(network, parser.get_parsed_content("inferer"), parser.get_parsed_content("validate::dataloader"), device)
     save_weights(network, output / "model.pt")
     (output / "backbone.json").write_text(json.dumps(overlay_of(parser, network.taps), indent=4) + "\n")
 

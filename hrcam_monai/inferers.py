@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
+from monai.networks.layers import gaussian_1d, separable_filtering
 from torch import Tensor
 
+from hrcam_monai.mixing import mix
 from hrcam_monai.networks.level_head import POOLINGS, pool_maps
 
 FLIPS = ("all", "random")
@@ -30,6 +32,10 @@ class HRCAMInferer(Inferer):
     Reading through flips averages the maps over mirrored inputs, mirrored back. It keeps completeness, costs one
     forward a flip, and removes the displacement of the map in networks trained so.
 
+    Reading through slices smooths the stacked map along the slice axis: a finding goes on in the next slice, the noise
+    of a network that sees one slice at a time does not. The score is pooled from the smoothed map, so it keeps
+    completeness, too.
+
     Args:
         pooling: the network's pooling, `gap` or `lse`.
         sharpness: r, of `lse` and of the pooling over slices.
@@ -38,10 +44,13 @@ class HRCAMInferer(Inferer):
         flip_axes: spatial axes of the input to mirror; none by default.
         flips: `all` reads every combination of the flips (inference); `random` reads the image and one flip of it
             drawn at random (training).
+        slice_sigma: standard deviation of the Gaussian along `slice_axis`, slices; 0 leaves the slices' maps alone.
+        mixing: scale of `hrcam_monai.mixing.patches`, voxels; the result then holds also the maps of `mixed` images
+            and what is `expected` of them, for `MapLoss` (training). None does not mix.
         slice_batch: slices a forward pass.
 
     Raises:
-        ValueError: an unknown pooling, `flips` or axis.
+        ValueError: an unknown pooling, `flips` or axis, a negative `slice_sigma`, or one without `slice_axis`.
 
     Example:
         >>> from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -59,6 +68,8 @@ class HRCAMInferer(Inferer):
         flip_axes: Sequence[int] = (),
         flips: str = "all",
         slice_batch: int = 64,
+        slice_sigma: float = 0.0,
+        mixing: float | None = None,
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
@@ -68,9 +79,13 @@ class HRCAMInferer(Inferer):
             raise ValueError(f"flip_axes is {list(flip_axes)}; name each spatial axis (0, 1 or 2) once at most.")
         if slice_axis not in (None, 0, 1, 2):
             raise ValueError(f"slice_axis is {slice_axis}; it must be None or a spatial axis (0, 1 or 2).")
+        if slice_sigma < 0 or (slice_sigma and slice_axis is None):
+            raise ValueError(f"slice_sigma is {slice_sigma}; it must be 0, or above 0 with a slice_axis.")
         self.pooling = pooling
         self.sharpness = sharpness
         self.slice_axis = slice_axis
+        self.slice_sigma = slice_sigma
+        self.mixing = mixing
         self.flips = flips
         self.slice_batch = slice_batch
         axes = [a + 2 for a in flip_axes]
@@ -91,14 +106,27 @@ class HRCAMInferer(Inferer):
             maps = maps + mirrored.flip(axes)
         if mirrors:
             maps = maps / (len(mirrors) + 1)
+        if self.slice_sigma:
+            maps = self._smooth(maps)
+        if mirrors or self.slice_sigma:
             logits = self._pool(maps)
-        return {"logits": logits, "maps": maps}
+        out = {"logits": logits, "maps": maps}
+        if self.mixing is not None:
+            mixed, out["expected"] = mix(x, maps, self.mixing)
+            out["mixed"] = self._read(mixed, network)[1]  # type: ignore[assignment]
+        return out
 
-    def without_flips(self) -> HRCAMInferer:
-        """The same reading, but of the network's own map."""
+    def of_own_map(self) -> HRCAMInferer:
+        """The same reading, but of the network's own map: not through flips or slices."""
         plain = copy.copy(self)
-        plain.mirrors = []
+        plain.mirrors, plain.slice_sigma = [], 0.0
         return plain
+
+    def _smooth(self, maps: Tensor) -> Tensor:
+        """Maps smoothed along the slice axis; beyond the first and last slice they go on as they end."""
+        kernel = gaussian_1d(torch.tensor(self.slice_sigma), approx="sampled", normalize=True).to(maps)
+        kernels = [kernel if axis == self.slice_axis else torch.ones(1).to(maps) for axis in range(3)]
+        return separable_filtering(maps, kernels, mode="replicate")
 
     def _read(self, x: Tensor, network: Callable[..., Any]) -> tuple[Tensor, Tensor | None]:
         """Logits and maps of the input as it is."""

@@ -84,7 +84,7 @@ def test_densenet_from_checkpoint_to_maps(invoke, tmp_path, cohort, bundle_root)
     assert json.loads((tmp_path / "out" / "head_fit.json").read_text())["images"] == 8
     overlay = json.loads((tmp_path / "out" / "backbone.json").read_text())
     assert overlay["backbone"] == DENSE
-    assert (overlay["pooling"], overlay["flip_axes"]) == ("gap", [])
+    assert (overlay["pooling"], overlay["flip_axes"]) == ("gap", [0, 1])
     assert overlay["roi_size"] == SMALL["roi_size"]
     assert len(infer(tmp_path, cohort, bundle_root)) == 4
 

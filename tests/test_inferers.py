@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.data import MetaTensor
+from scipy.ndimage import gaussian_filter1d
 
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
@@ -26,9 +27,10 @@ def test_a_volume_is_its_slices_stacked(axis, pooling):
     torch.testing.assert_close(out["logits"], pool_maps(scores, "lse", 10.0))
 
 
+@pytest.mark.parametrize("slice_sigma", [0.0, 1.5])
 @pytest.mark.parametrize("flip_axes", [[], [0], [0, 1]])
-def test_completeness_over_the_whole_volume(net, flip_axes):
-    out = HRCAMInferer(slice_axis=2, flip_axes=flip_axes)(torch.rand(1, 1, 12, 14, 10), net)
+def test_completeness_over_the_whole_volume(net, flip_axes, slice_sigma):
+    out = HRCAMInferer(slice_axis=2, flip_axes=flip_axes, slice_sigma=slice_sigma)(torch.rand(1, 1, 12, 14, 10), net)
     torch.testing.assert_close(pool_maps(out["maps"], "lse", 10.0), out["logits"], rtol=1e-4, atol=1e-6)
 
 
@@ -43,6 +45,28 @@ def test_random_flip_is_one_of_the_pairs(net):
     pairs = [(plain + net.class_maps(x.flip(a))[1].flip(a)) / 2 for a in ([2], [3], [2, 3])]
     found = HRCAMInferer(flip_axes=[0, 1], flips="random")(x, net)["maps"]
     assert any(torch.allclose(found, pair, atol=1e-6) for pair in pairs)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_smoothed_along_their_axis_alone(net, axis):
+    x = torch.rand(2, 1, 12, 14, 16)
+    plain, smooth = (HRCAMInferer(slice_axis=axis, slice_sigma=s)(x, net)["maps"].movedim(axis + 2, 0) for s in (0.0, 1.0))
+    expected = gaussian_filter1d(plain.numpy(), 1.0, axis=0, mode="nearest")
+    torch.testing.assert_close(smooth, torch.from_numpy(expected), rtol=1e-4, atol=1e-4 * float(plain.std()))
+    own = HRCAMInferer(slice_axis=axis, slice_sigma=1.0, flip_axes=[0]).of_own_map()(x, net)["maps"].movedim(axis + 2, 0)
+    assert torch.equal(own, plain)
+
+
+def test_mixtures_and_what_their_maps_should_be(net):
+    torch.manual_seed(0)
+    x = torch.rand(4, 1, 32, 32)
+    out = HRCAMInferer(flip_axes=[0], flips="random", mixing=4.0)(x, net)
+    assert out["mixed"].shape == out["expected"].shape == out["maps"].shape
+    assert out["mixed"].requires_grad
+    assert not out["expected"].requires_grad
+    values = set(out["maps"].flatten().tolist())
+    assert set(out["expected"].flatten().tolist()) <= values
 
 
 def test_plain_classifier_gives_logits_only():
@@ -63,6 +87,8 @@ def test_plain_tensors_out(net):
         ({"flips": "some"}, "flips is 'some'; choose one of all, random."),
         ({"flip_axes": [-1]}, r"flip_axes is \[-1\]; name each spatial axis \(0, 1 or 2\) once at most"),
         ({"slice_axis": -1}, "slice_axis is -1; it must be None or a spatial axis"),
+        ({"slice_sigma": -1.0, "slice_axis": 2}, "slice_sigma is -1.0; it must be 0, or above 0 with a slice_axis."),
+        ({"slice_sigma": 1.0}, "slice_sigma is 1.0; it must be 0, or above 0 with a slice_axis."),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -15,6 +15,17 @@ def test_cross_entropy_plus_mean_absolute_map():
     torch.testing.assert_close(MapLoss(l1=0.5)({"logits": pred["logits"]}, label), plain)
 
 
+def test_consistency_of_mixtures_moves_their_maps_only():
+    label = torch.tensor([0, 1, 1])
+    mixed, expected = torch.randn(3, 2, 4, 4, requires_grad=True), torch.randn(3, 2, 4, 4)
+    pred = {"logits": torch.randn(3, 2), "maps": torch.randn(3, 2, 4, 4), "mixed": mixed, "expected": expected}
+    plain = F.cross_entropy(pred["logits"], label)
+    torch.testing.assert_close(MapLoss(consistency=2.0)(pred, label), plain + 2 * ((mixed - expected) ** 2).mean())
+    torch.testing.assert_close(MapLoss()(pred, label), plain)
+    MapLoss(consistency=2.0)(pred, label).backward()
+    assert mixed.grad is not None
+
+
 def test_gradients():
     logits = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
     maps = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)

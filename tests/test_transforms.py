@@ -11,6 +11,7 @@ from hrcam_monai.transforms import (
     LabelMapd,
     LoadMaskd,
     LoadScand,
+    RandFoldsd,
     RandSlicesd,
     ReadPredictiond,
     SliceWeightsd,
@@ -138,3 +139,29 @@ def test_label_map_holds_the_class_and_is_empty_for_the_reference():
     assert not LabelMapd(0.5)({"map": heat - 5, "map_class": 1})["label_map"].any()
     with pytest.raises(ValueError, match="threshold is 1; it must lie between 0 and 1"):
         LabelMapd(1)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 48), (2, 24, 20, 16)])
+def test_folds_are_thin_and_only_in_tissue(shape):
+    image = torch.zeros(shape)
+    image[:, 4:-4, 4:-4] = 0.5
+    folds = RandFoldsd("image", prob=1.0, dark=1.0).set_random_state(0)
+    shares = []
+    for _ in range(10):
+        change = folds({"image": image})["image"] - image
+        assert torch.equal(change != 0, (change != 0) & (image != 0))
+        assert -1.6 <= change.min() < 0
+        assert change.max() <= 0
+        shares.append(float((change < change.min() / 2).sum() / (image != 0).sum()))
+    assert 0 < np.mean(shares) < 0.2
+
+
+def test_folds_repeat_with_the_seed_and_leave_some_images_alone():
+    image = torch.rand(1, 32, 32) + 1
+    runs = [
+        [RandFoldsd("image", prob=0.5).set_random_state(seed)({"image": image})["image"] for seed in range(12)] for _ in (0, 1)
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+    alone = [torch.equal(out, image) for out in runs[0]]
+    assert any(alone)
+    assert not all(alone)

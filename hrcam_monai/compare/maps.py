@@ -18,6 +18,7 @@ from hrcam_monai.metrics.displacement import level_reader
 from hrcam_monai.networks import HRCAMNet, find_taps
 
 logger = logging.getLogger(__name__)
+READ_ALIKE = ", read as HR-CAM"  # name of a peer's map read through HR-CAM's flips and slices
 
 
 @dataclass
@@ -45,31 +46,41 @@ class Candidate:
         return self.inferer(image, self.network)["logits"][0]
 
     @torch.no_grad()
-    def hrcam_maps(self, image: Tensor, class_idx: int) -> dict[str, Tensor]:
-        """The class map and each level's share of it: name -> [*spatial]."""
+    def read(self, image: Tensor, class_idx: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits [K], and the class map and each level's share of it: name -> [*spatial]."""
         network: Any = self.network
-        stacked = self.inferer(image, level_reader(network))["maps"][0]
-        maps = stacked.unflatten(0, (-1, network.head.num_classes))[:, class_idx].float()
+        classes = network.head.num_classes
+        out = self.inferer(image, level_reader(network))
+        maps = out["maps"][0].unflatten(0, (-1, classes))[:, class_idx].float()
         name = f"HR-CAM, {self.name}"
-        return {name: maps[0]} | {f"{name}, level {i} alone": m for i, m in enumerate(maps[1:], 1)}
+        named = {name: maps[0]} | {f"{name}, level {i} alone": m for i, m in enumerate(maps[1:], 1)}
+        return out["logits"][0, :classes], named
+
+    def hrcam_maps(self, image: Tensor, class_idx: int) -> dict[str, Tensor]:
+        """The maps of `read`."""
+        return self.read(image, class_idx)[1]
 
 
 class PeerMaps:
     """The peers' maps on one network, named "peer (network)".
 
     Every peer works on a copy: hooks, gradients and switched ReLUs stay with it. A peer that fails is left out from
-    then on, and `left_out` says why.
+    then on, and `left_out` says why. The strongest peers are also read as HR-CAM is, through the same flips and slices,
+    which costs four times the time and tells what the reading gives from what the method gives.
 
     Args:
         candidate: the network, and how volumes are cut into slices.
         methods: names of `PEERS`; all that are not slow by default.
         slow: with the slow ones.
+        alike: read the strongest a second time.
 
     Raises:
         ValueError: an unknown method.
     """
 
-    def __init__(self, candidate: Candidate, methods: Iterable[str] | None = None, slow: bool = False) -> None:
+    def __init__(
+        self, candidate: Candidate, methods: Iterable[str] | None = None, slow: bool = False, alike: bool = True
+    ) -> None:
         chosen = list(methods) if methods is not None else [n for n, p in PEERS.items() if slow or not p.slow]
         unknown = [n for n in chosen if n not in PEERS]
         if unknown:
@@ -79,7 +90,10 @@ class PeerMaps:
         self.left_out: dict[str, str] = {}
         self.made: dict[str, MapFunction] = {}
         # all slices of a volume in one call, so that a peer that scales its maps scales them alike
-        self.inferer = HRCAMInferer(slice_axis=candidate.inferer.slice_axis, slice_batch=10**9)
+        self.as_hrcam = copy.copy(candidate.inferer)
+        self.as_hrcam.slice_batch = 10**9
+        self.plain = self.as_hrcam.of_own_map()
+        self.alike = alike and bool(self.as_hrcam.mirrors or self.as_hrcam.slice_sigma)
 
     def __call__(self, image: Tensor, class_idx: int) -> dict[str, Tensor]:
         """[1, C, *spatial] -> name -> [*spatial]."""
@@ -88,7 +102,9 @@ class PeerMaps:
             if peer in self.left_out:
                 continue
             try:
-                maps |= self._one(peer, image, class_idx)
+                maps |= self._one(peer, self.plain, image, class_idx)
+                if PEERS[peer].alike and self.alike:
+                    maps |= self._one(peer, self.as_hrcam, image, class_idx)
             except Unsuited as error:
                 self.left_out[peer] = str(error)
             except Exception as error:  # a peer's fault is reported, and costs only itself
@@ -96,7 +112,7 @@ class PeerMaps:
                 logger.warning("%s on %s left out: %s", peer, self.candidate.name, self.left_out[peer])
         return maps
 
-    def _one(self, peer: str, image: Tensor, class_idx: int) -> dict[str, Tensor]:
+    def _one(self, peer: str, inferer: HRCAMInferer, image: Tensor, class_idx: int) -> dict[str, Tensor]:
         names: list[str] = []
 
         def read(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,8 +124,9 @@ class PeerMaps:
             stacked = torch.cat([m.to(x) for m in found.values()], 1)
             return x.new_zeros(stacked.shape[:2]), stacked
 
-        maps = self.inferer(image, read)["maps"][0]
-        return {f"{name} ({self.candidate.name})": m.float() for name, m in zip(names, maps, strict=True)}
+        maps = inferer(image, read)["maps"][0]
+        suffix = READ_ALIKE if inferer is self.as_hrcam else ""
+        return {f"{name}{suffix} ({self.candidate.name})": m.float() for name, m in zip(names, maps, strict=True)}
 
 
 def tapped_layers(network: nn.Module, image_shape: Sequence[int]) -> list[str]:

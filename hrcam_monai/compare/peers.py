@@ -36,17 +36,19 @@ class Peer:
         make: (network, layers from fine to coarse) -> function of (images, class index) that returns named maps.
         notes: what was done so that the library gives the right map.
         slow: left out unless asked for.
+        alike: read a second time through the flips and slices that HR-CAM's maps are read through.
     """
 
     make: Maker
     notes: str = ""
     slow: bool = False
+    alike: bool = False
 
 
 PEERS: dict[str, Peer] = {}
 
 
-def peer(name: str, notes: str = "", slow: bool = False) -> Callable[[Maker], Maker]:
+def peer(name: str, notes: str = "", slow: bool = False, alike: bool = False) -> Callable[[Maker], Maker]:
     """Register a function as a peer.
 
     Example:
@@ -58,7 +60,7 @@ def peer(name: str, notes: str = "", slow: bool = False) -> Callable[[Maker], Ma
     """
 
     def register(make: Maker) -> Maker:
-        PEERS[name] = Peer(make, notes, slow)
+        PEERS[name] = Peer(make, notes, slow, alike)
         return make
 
     return register
@@ -101,7 +103,7 @@ def cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     return run
 
 
-@peer("MONAI Grad-CAM", notes="a fixed class; with class_idx=None MONAI mixes up the samples of a batch")
+@peer("MONAI Grad-CAM", notes="a fixed class; with class_idx=None MONAI mixes up the samples of a batch", alike=True)
 def grad_cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     """Selvaraju et al., ICCV 2017, on the last level."""
     made = monai_cam.GradCAM(network, target_layers=layers[-1], postprocessing=raw)
@@ -153,7 +155,7 @@ def level_cams(extractor: Any, network: nn.Module, x: Tensor, class_idx: int) ->
     return [m.detach() for m in maps]
 
 
-@peer("TorchCAM LayerCAM", notes="levels scaled by the volume's maximum before fusing, not slice by slice")
+@peer("TorchCAM LayerCAM", notes="levels scaled by the volume's maximum before fusing, not slice by slice", alike=True)
 def layer_cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     """Jiang et al., IEEE TIP 2021: each level alone, the mean of the levels, and TorchCAM's fusion by the maximum."""
     extractor = torchcam_extractor("LayerCAM", network, layers)

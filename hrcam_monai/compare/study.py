@@ -48,6 +48,7 @@ class Comparison:
         spacing: of the grid, mm.
         tolerance_mm: of the pointing game.
         faithfulness: so many subjects get deletion and insertion too (slow: some thirty forward passes a method).
+        alike: the strongest peers are read through HR-CAM's flips and slices, too.
         panels: so many subjects get a picture.
         group_key: manifest entry to report by.
         displacement_axes: axes along which the networks' own maps are tested for displacement, on twenty subjects.
@@ -69,6 +70,7 @@ class Comparison:
         peers_on: Sequence[str] | None = None,
         methods: Sequence[str] | None = None,
         slow: bool = False,
+        alike: bool = True,
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
         tolerance_mm: float = 0.0,
         faithfulness: int = 0,
@@ -90,9 +92,9 @@ class Comparison:
             raise ValueError(f"no network '{unknown[0]}' to run peers on; choose among {', '.join(names)}.")
         self.dataset = dataset
         self.candidates = list(candidates)
-        self.peers = {c.name: PeerMaps(c, methods, slow) for c in candidates if c.name in peers_on}
+        self.peers = {c.name: PeerMaps(c, methods, slow, alike) for c in candidates if c.name in peers_on}
         self.displacements = {
-            c.name: Displacement(c.inferer.without_flips(), displacement_axes, spacing) for c in candidates if c.has_maps
+            c.name: Displacement(c.inferer.of_own_map(), displacement_axes, spacing) for c in candidates if c.has_maps
         }
         self.folder = Path(writable_folder(output_dir))
         self.classes = list(classes)
@@ -138,17 +140,16 @@ class Comparison:
         maps: dict[str, Tensor] = {}
         owner: dict[str, Candidate] = {}
         for candidate in self.candidates:
-            logits = candidate.logits(image)
+            own: dict[str, Tensor] = {}
+            if lesion and isinstance(candidate.network, HRCAMNet):
+                logits, own = candidate.read(image, label)
+                self.displacements[candidate.name](image, candidate.network, label)
+            else:
+                logits = candidate.logits(image)
+            if lesion and candidate.name in self.peers:
+                own |= self.peers[candidate.name](image, label)
             probability = 1 - float(logits.softmax(0)[0])
             rows.append(common | {"network": candidate.name, "method": "", "probability": probability})
-            if not lesion:
-                continue
-            own: dict[str, Tensor] = {}
-            if isinstance(candidate.network, HRCAMNet):
-                own = candidate.hrcam_maps(image, label)
-                self.displacements[candidate.name](image, candidate.network, label)
-            if candidate.name in self.peers:
-                own |= self.peers[candidate.name](image, label)
             maps |= own
             owner |= dict.fromkeys(own, candidate)
         mask = (torch.as_tensor(data["mask"])[0] > 0.5).as_subclass(Tensor) if lesion else None

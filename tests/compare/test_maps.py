@@ -28,7 +28,7 @@ def test_the_map_and_logits_are_the_inferers():
     out = candidate.inferer(x, candidate.network)
     assert torch.allclose(candidate.hrcam_maps(x, 0)["HR-CAM, joint"], out["maps"][0, 0], atol=1e-6)
     assert torch.equal(candidate.logits(x), out["logits"][0])
-    assert not torch.allclose(candidate.inferer.without_flips()(x, candidate.network)["maps"], out["maps"])
+    assert not torch.allclose(candidate.inferer.of_own_map()(x, candidate.network)["maps"], out["maps"])
 
 
 @pytest.mark.parametrize("kind", ["classifier", "hrcam"])
@@ -42,6 +42,22 @@ def test_peers_on_volumes_leave_the_network_as_it_is(kind):
     assert ("MONAI CAM" in peers.left_out) == (kind == "hrcam")
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert not any(m._forward_hooks or m._backward_hooks for m in net.modules())
+
+
+@pytest.mark.parametrize("inferer", [HRCAMInferer(slice_axis=2, flip_axes=[0]), HRCAMInferer(slice_axis=2, slice_sigma=1.0)])
+def test_strong_peers_are_also_read_as_hrcam_is(inferer):
+    net, x = StageCNN(channels=(4, 6), convs=(1, 1)).eval(), torch.rand(1, 1, 16, 16, 4)
+    maps = PeerMaps(Candidate("base", net, inferer), methods=["MONAI CAM", "MONAI Grad-CAM"])(x, 1)
+    assert list(maps) == ["MONAI CAM (base)", "MONAI Grad-CAM (base)", "MONAI Grad-CAM, read as HR-CAM (base)"]
+    plain = PeerMaps(Candidate("base", net, HRCAMInferer(slice_axis=2)), methods=["MONAI Grad-CAM"])
+    own = plain(x, 1)["MONAI Grad-CAM (base)"]
+    assert torch.equal(maps["MONAI Grad-CAM (base)"], own)
+    expected = own
+    if inferer.mirrors:
+        expected = (own + plain(x.flip(2), 1)["MONAI Grad-CAM (base)"].flip(0)) / 2
+    if inferer.slice_sigma:
+        expected = inferer._smooth(own[None, None])[0, 0]
+    torch.testing.assert_close(maps["MONAI Grad-CAM, read as HR-CAM (base)"], expected)
 
 
 def test_a_peer_that_fails_is_left_out_with_its_reason(caplog):

@@ -133,5 +133,21 @@ def compare(
     typer.echo(f"results: {output}")
 
 
+@app.command()
+def package(
+    output: Annotated[Path, typer.Option(help="Folder for brain_mri_hrcam/ and brain_mri_hrcam.zip.")],
+    bundle_root: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
+) -> None:
+    """Make the self-contained bundle to share: it runs unpacked anywhere, without hrcam-monai installed."""
+    from hrcam_monai.package import build_package
+
+    try:
+        path = build_package(output, bundle_root)
+    except (ValueError, OSError) as error:
+        raise fail(error) from None
+    typer.echo(f"folder: {path.with_suffix('')}")
+    typer.echo(f"zip: {path} ({path.stat().st_size / 2**20:.1f} MB)")
+
+
 if __name__ == "__main__":
     app(prog_name="python -m hrcam_monai")

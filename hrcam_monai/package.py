@@ -1,0 +1,91 @@
+"""The bundle as one folder and one zip to share: configs, weights, docs, and this package inside.
+
+Unpacked anywhere it runs where MONAI and the ordinary packages of `metadata.json` are installed; hrcam-monai need not be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import hrcam_monai
+
+NAME = "brain_mri_hrcam"
+PARTS = ("configs", "docs", "models", "LICENSE")
+SUMS = "SHA256SUMS"
+STAMP = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same content gives the same bytes
+
+
+def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Path:
+    """Write `output`/brain_mri_hrcam and `output`/brain_mri_hrcam.zip.
+
+    Args:
+        output: folder of both; an older package there is replaced.
+        bundle_root: the bundle; its `models/model.pt` is what is shared.
+
+    Returns:
+        path of the zip.
+
+    Raises:
+        FileNotFoundError: the bundle lacks a part.
+        FileExistsError: a folder of that name is there that is no package.
+        ValueError: the bundle's version is not the package's, or the changelog does not tell of it.
+
+    Example:
+        >>> build_package("/tmp/shared", "bundle")  # doctest: +SKIP
+        PosixPath('/tmp/shared/brain_mri_hrcam.zip')
+    """
+    source, folder = Path(bundle_root), Path(output) / NAME
+    missing = [part for part in (*PARTS, "models/model.pt", "configs/metadata.json") if not (source / part).exists()]
+    if missing:
+        raise FileNotFoundError(f"{source / missing[0]}: not there; give the folder of the bundle.")
+    metadata = shared_metadata(source / "configs" / "metadata.json")
+    if folder.exists():
+        if not (folder / SUMS).is_file():
+            raise FileExistsError(f"{folder}: there already, and no package of ours; choose another output folder.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        copy(source / part, folder / part)
+    copy(Path(hrcam_monai.__file__).parent, folder / "hrcam_monai")
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    sums = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    (folder / SUMS).write_text("".join(sums))
+    return zipped(folder)
+
+
+def shared_metadata(path: Path) -> dict[str, object]:
+    """The bundle's metadata, without hrcam-monai among the packages to install: it travels along.
+
+    Raises:
+        ValueError: its version or changelog lags behind the package.
+    """
+    metadata = json.loads(path.read_text())
+    version = hrcam_monai.__version__
+    if metadata["version"] != version or version not in metadata["changelog"]:
+        raise ValueError(f"{path}: version and changelog must hold {version}, the version of hrcam_monai.")
+    metadata["required_packages_version"].pop("hrcam-monai", None)
+    return metadata
+
+
+def copy(source: Path, target: Path) -> None:
+    """A file or folder, without what Python leaves in it."""
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    else:
+        shutil.copy(source, target)
+
+
+def zipped(folder: Path) -> Path:
+    """The folder as a zip beside it, with the folder inside; the same content gives the same bytes."""
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            info = zipfile.ZipInfo(file.relative_to(folder.parent).as_posix(), STAMP)
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return path

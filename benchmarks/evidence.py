@@ -24,6 +24,7 @@ SETS = ("simulated", "second")
 GRADES = ("plain", "moderate", "faint", "all")
 JOINT, TWO_STAGE, FITTED, BASE = "HR-CAM, joint", "HR-CAM, two-stage", "HR-CAM, fitted", "(base)"
 LAYERCAM, GRADCAM = "TorchCAM LayerCAM", "MONAI Grad-CAM (base)"
+MEASURES = {"best_dice": 3, "fixed_dice": 3, "pointing": 2, "peak_distance_mm": 0, "energy": 3, "froc": 2}  # and their digits
 MISSING = "Not measured yet; `make evidence` does."
 Study = dict[str, Any]
 
@@ -67,18 +68,21 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     return f"**{np.mean(values):.{digits}f}** ({each})"
 
 
+def average(studies: Sequence[Study], method: str, key: str, group: str = "all") -> float:
+    """Mean over the seeds of one measure of a method."""
+    return float(np.mean([line(s, method, group)[key] for s in studies]))
+
+
 def methods_table(studies: Sequence[Study]) -> str:
     """Every method over all grades: mean over the seeds of the measures, AP by grade, the range of AP over seeds."""
     names = dict.fromkeys(x["method"] for s in studies for x in s["localization"])
     rows = []
     for name in names:
         own = having(studies, name)
-        cell: Callable[[str, str], float] = lambda key, group, n=name, o=own: float(np.mean([line(s, n, group)[key] for s in o]))  # noqa: E731
-        each = [line(s, name)["pixel_ap"] for s in own]
+        each = [ap(s, name) for s in own]
         row = [name, f"{np.mean(each):.3f} ({min(each):.3f} to {max(each):.3f})" if len(each) > 1 else f"{each[0]:.3f}"]
-        row += [f"{cell('pixel_ap', g):.3f}" for g in GRADES[:3]]
-        row += [f"{cell('best_dice', 'all'):.3f}", f"{cell('fixed_dice', 'all'):.3f}", f"{cell('pointing', 'all'):.2f}"]
-        row += [f"{cell('peak_distance_mm', 'all'):.0f}", f"{cell('energy', 'all'):.3f}", f"{cell('froc', 'all'):.2f}"]
+        row += [f"{average(own, name, 'pixel_ap', g):.3f}" for g in GRADES[:3]]
+        row += [f"{average(own, name, key):.{digits}f}" for key, digits in MEASURES.items()]
         rows.append((np.mean(each), row))
     head = ["method", "pixel AP (range of seeds)", "plain", "moderate", "faint", "best Dice", "Dice at half"]
     ordered = [row for _, row in sorted(rows, key=lambda pair: -pair[0])]
@@ -140,6 +144,12 @@ TARGETS: list[tuple[str, str, Callable[[Study], float | None]]] = [
 ]
 
 
+DENSE_TARGETS: list[tuple[str, str, Callable[[Study], float]]] = [
+    ("DenseNet121: AUC, fit_head minus the classifier's own", ">= -0.02", lambda s: auc(s, "fitted") - auc(s, "base")),
+    ("DenseNet121: pixel AP, fit_head / Grad-CAM", ">= 1", lambda s: ap(s, FITTED) / ap(s, GRADCAM)),
+]
+
+
 def target_row(name: str, bound: str, values: Sequence[float]) -> list[str]:
     """The mean over seeds decides, each seed is shown."""
     sign, limit = bound.split()
@@ -147,18 +157,21 @@ def target_row(name: str, bound: str, values: Sequence[float]) -> list[str]:
     return [name, bound, spread(values), "met" if met else "MISSED"]
 
 
-def targets_table(studies: dict[str, list[Study]], unet: dict[str, Any] | None) -> str:
+def targets_table(studies: dict[str, list[Study]], unet: dict[str, Any] | None, dense: dict[str, Study]) -> str:
     """What was aimed at, by test set."""
     rows = []
     for name, found in studies.items():
         for what, bound, value in TARGETS:
             measured = [v for s in found if (v := value(s)) is not None]
             rows += [target_row(f"{what} ({name})", bound, measured)] if measured else []
-        if unet is not None:
+        if unet is not None and name in unet["results"]:
             ceiling = unet["results"][name]["all"]["pixel_ap"]["mean"]
             rows.append(
                 target_row(f"pixel AP, joint / U-Net with masks ({name})", ">= 0.7", [ap(s, JOINT) / ceiling for s in found])
             )
+        rows += [
+            target_row(f"{what} ({name})", bound, [value(dense[name])]) for what, bound, value in DENSE_TARGETS if name in dense
+        ]
     return table(["what", "target", "mean (each seed)", ""], rows)
 
 
@@ -196,8 +209,8 @@ def page(folder: Path = RESULTS) -> str:
     unet, checks = (optional(folder, f"{n}.json") for n in ("unet", "sanity"))
     dense = {name: found for name in SETS if (found := optional(folder, f"densenet_{name}.json"))}
     first = next(iter(there.values()))
-    seeds = ", ".join(str(i) for i in range(max(len(found) for found in there.values())))
-    parts = {"targets": targets_table(there, unet), "environment": environment_text(first[0]), "seeds": seeds}
+    seeds = ", ".join(str(i) for i in sorted({s["seed"] for found in there.values() for s in found}))
+    parts = {"targets": targets_table(there, unet, dense), "environment": environment_text(first[0]), "seeds": seeds}
     for name, found in studies.items():
         parts[f"{name}_methods"] = methods_table(found) if found else MISSING
         parts[f"{name}_auc"] = auc_table(found) if found else ""

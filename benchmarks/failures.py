@@ -48,7 +48,7 @@ def main(
         item = next(x for x in load_manifest(cohort).items("test", masks=True) if x["subject"] == row["subject"])
         data = preprocessing(item)
         image, mask = data["image"].as_tensor(), data["mask"][0].numpy() > 0.5
-        heat = candidate.hrcam_maps(image[None], 1)[METHOD].numpy()
+        heat = candidate.read(image[None], 1)[1][METHOD].numpy()
         slices = {"lesion": int(mask.sum((0, 1)).argmax()), "peak": int(np.unravel_index(heat.argmax(), heat.shape)[2])}
         for line, (name, z) in zip(axes[2 * (i // (COUNT // 2)) :], slices.items(), strict=False):
             ax = line[i % (COUNT // 2)]

@@ -44,7 +44,7 @@ def main(
         data = preprocessing(item)
         image, mask = data["image"].as_tensor(), data["mask"][0].numpy() > 0.5
         z = int(mask.sum((0, 1)).argmax())
-        maps = network.hrcam_maps(image[None], 1) | peers(image[None], 1)
+        maps = network.read(image[None], 1)[1] | peers(image[None], 1)
         draw_map(line[0], image[0, :, :, z].numpy(), mask=mask[:, :, z])
         line[0].set_title(f"{item['subject']}, {grade}", fontsize=9)
         for ax, (name, title) in zip(line[1:], SHOWN.items(), strict=True):

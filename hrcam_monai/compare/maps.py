@@ -56,10 +56,6 @@ class Candidate:
         named = {name: maps[0]} | {f"{name}, level {i} alone": m for i, m in enumerate(maps[1:], 1)}
         return out["logits"][0, :classes], named
 
-    def hrcam_maps(self, image: Tensor, class_idx: int) -> dict[str, Tensor]:
-        """The maps of `read`."""
-        return self.read(image, class_idx)[1]
-
 
 class PeerMaps:
     """The peers' maps on one network, named "peer (network)".

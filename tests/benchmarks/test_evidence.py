@@ -23,6 +23,7 @@ def results(tmp_path):
         study = {
             "machine": {"cpu": "x", "cores": 2, "threads": 1, "gpu": None},
             "versions": {"torch": "2"},
+            "seed": seed,
             "localization": [line(m, g, v + 0.01 * seed) for m, v in values.items() for g in evidence.GRADES],
             "classification": [
                 {"network": n, "group": g, "auc": 0.9 if n == "joint" else 0.95, "auc_ci95": [0.8, 1]}
@@ -65,6 +66,8 @@ def test_fitted_densenet_stands_beside_grad_cam_and_its_classifier(results):
     text = evidence.page(results)
     assert "| simulated | HR-CAM, fitted | 0.950 | 0.510 | 0.51 | 0.510 |" in text
     assert "| simulated | MONAI Grad-CAM (base) | 0.950 | 0.110 | 0.11 | 0.110 |" in text
+    assert "| DenseNet121: AUC, fit_head minus the classifier's own (simulated) | >= -0.02 | **0.000** (0.000) | met |" in text
+    assert "| DenseNet121: pixel AP, fit_head / Grad-CAM (simulated) | >= 1 | **4.636** (4.636) | met |" in text
 
 
 def test_what_is_not_there_is_said(results):

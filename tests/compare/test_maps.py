@@ -16,7 +16,7 @@ def hrcam(flips=()):
 @pytest.mark.parametrize("flips", [(), (0, 1)])
 def test_levels_and_bias_add_up_to_the_map(flips):
     candidate = hrcam(flips)
-    maps = candidate.hrcam_maps(torch.rand(1, 1, 16, 16, 4), 1)
+    maps = candidate.read(torch.rand(1, 1, 16, 16, 4), 1)[1]
     assert list(maps) == ["HR-CAM, joint", "HR-CAM, joint, level 1 alone", "HR-CAM, joint, level 2 alone"]
     total = sum(m for n, m in maps.items() if "alone" in n) + candidate.network.head.bias[1]
     assert torch.allclose(total, maps["HR-CAM, joint"], atol=1e-5)
@@ -26,7 +26,7 @@ def test_the_map_and_logits_are_the_inferers():
     candidate = hrcam((0,))
     x = torch.rand(1, 1, 16, 16, 4)
     out = candidate.inferer(x, candidate.network)
-    assert torch.allclose(candidate.hrcam_maps(x, 0)["HR-CAM, joint"], out["maps"][0, 0], atol=1e-6)
+    assert torch.allclose(candidate.read(x, 0)[1]["HR-CAM, joint"], out["maps"][0, 0], atol=1e-6)
     assert torch.equal(candidate.logits(x), out["logits"][0])
     assert not torch.allclose(candidate.inferer.of_own_map()(x, candidate.network)["maps"], out["maps"])
 

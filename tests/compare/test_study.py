@@ -65,7 +65,7 @@ def test_rows_are_the_metrics_of_the_maps(tmp_path):
     assert {r["method"] for r in rows if r["subject"] == item["subject"]} == {""}
     torch.manual_seed(0)
     row = next(r for r in rows if r["subject"] == "s1" and r["method"] == "HR-CAM, joint")
-    heat = comparison.candidates[0].hrcam_maps(comparison.dataset[1]["image"][None], 1)["HR-CAM, joint"]
+    heat = comparison.candidates[0].read(comparison.dataset[1]["image"][None], 1)[1]["HR-CAM, joint"]
     expected = pixel_average_precision(heat, comparison.dataset[1]["mask"][0])
     assert float(row["pixel_ap"]) == pytest.approx(expected, abs=1e-5)
 

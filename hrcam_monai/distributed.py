@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,9 +40,32 @@ def wait() -> None:
         dist.barrier()
 
 
+def process_rank() -> int:
+    """Number of this process under torchrun, also before the processes have joined and after; 0 when there is only one."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def process_count() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_main_process() -> bool:
     """Whether this process writes the files; always, when there is only one."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+    return process_rank() == 0
+
+
+def share(items: Sequence[Any]) -> list[Any]:
+    """This process's part of a cohort, in turn; empty if there are fewer items than processes.
+
+    No item is dealt twice to fill the last turn (a sampler for training does), so results are those of one process.
+    """
+    return list(items[process_rank() :: process_count()])
+
+
+def place(iteration: int) -> int:
+    """Index in the cohort of the item that this process reads in an iteration (from 1), as `share` deals them."""
+    return (iteration - 1) * process_count() + process_rank()
 
 
 def gather(items: list[Any]) -> list[Any]:
@@ -54,7 +78,7 @@ def gather(items: list[Any]) -> list[Any]:
 
 
 def gather_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of all processes, sorted by subject; a subject that padding gave to two processes is kept once."""
+    """Rows of all processes, sorted by subject; of two rows of one subject and file the last is kept."""
     unique = {(str(r["subject"]), str(r["file"])): r for r in gather(rows)}
     return [unique[key] for key in sorted(unique)]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from ignite.handlers import Checkpoint
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import CheckpointSaver
@@ -32,6 +33,14 @@ class CohortEvaluator(SupervisedEvaluator):
     def __init__(self, failures: Failures, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.failures = failures
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]  # as MONAI's Evaluator has it
+        """Run over the cohort; with no subject left for this process, its handlers begin and end all the same."""
+        if len(self.data_loader):  # type: ignore[arg-type]
+            super().run(global_epoch)
+        else:
+            self.fire_event(Events.STARTED)
+            self.fire_event(Events.COMPLETED)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         if FAILED in batchdata:

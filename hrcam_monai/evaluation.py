@@ -1,8 +1,7 @@
-"""Ignite handlers that write the tables of inference and evaluation."""
+"""An Ignite handler that scores labelled subjects: tables, metrics and a figure."""
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from collections.abc import Sequence
@@ -13,69 +12,17 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from hrcam_monai.distributed import gather_rows, is_main_process
+from hrcam_monai.csv_files import write_csv
+from hrcam_monai.distributed import gather, gather_rows, is_main_process, place
 from hrcam_monai.metrics.classification import classification_summary, roc_auc
 from hrcam_monai.metrics.cohort import summarize
 from hrcam_monai.metrics.displacement import Displacement, displacement_warning
 from hrcam_monai.metrics.localization import localization_scores
+from hrcam_monai.predictions import finished_items, prediction_row
 from hrcam_monai.report.figures import evaluation_figure
 
 logger = logging.getLogger(__name__)
 LOCALIZATION = ("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy")
-
-
-def finished_items(engine: Engine) -> list[dict[str, Any]]:
-    """The subjects of this iteration, decollated: what was read and what came out; none if it failed."""
-    read: Any = engine.state.batch
-    out: Any = engine.state.output
-    return [{**r, **o} for r, o in zip(read, out, strict=True)] if out else []
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of equal keys to a CSV file; floats with six digits."""
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["subject"])
-        writer.writeheader()
-        writer.writerows({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-
-
-def prediction_row(item: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """One subject's line of predictions.csv: subject, file, class, probability and logit of each class."""
-    row = {"subject": item["subject"], "file": item["file"], "predicted": classes[item["predicted"]]}
-    row |= {f"probability_{c}": float(p) for c, p in zip(classes, item["probabilities"], strict=True)}
-    return row | {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
-
-
-class PredictionWriter:
-    """Writes `predictions.csv` from items that `ReadPredictiond` has taken apart, line by line as they come.
-
-    Args:
-        output_dir: folder of the file.
-        classes: names of the classes.
-    """
-
-    def __init__(self, output_dir: str | Path, classes: Sequence[str]) -> None:
-        self.path = Path(output_dir) / "predictions.csv"
-        self.classes = classes
-        self.rows: list[dict[str, Any]] = []
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.finish)
-
-    def start(self, _engine: Engine) -> None:
-        self.rows = []
-
-    def collect(self, engine: Engine) -> None:
-        self.rows += [prediction_row(item, self.classes) for item in finished_items(engine)]
-        if is_main_process():
-            write_csv(self.path, self.rows)
-
-    def finish(self, _engine: Engine) -> None:
-        rows = gather_rows(self.rows)
-        if is_main_process():
-            write_csv(self.path, rows)
 
 
 class EvaluationWriter:
@@ -114,6 +61,7 @@ class EvaluationWriter:
         self.seed = seed
         self.displacement = displacement
         self.rows: list[dict[str, Any]] = []
+        self.places: list[int] = []  # in the cohort, of the subjects whose displacement was measured
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -122,6 +70,7 @@ class EvaluationWriter:
 
     def start(self, _engine: Engine) -> None:
         self.rows = []
+        self.places = []
         if self.displacement is not None:
             self.displacement.reset()
 
@@ -138,14 +87,17 @@ class EvaluationWriter:
                 network: Any = engine.network  # type: ignore[attr-defined]
                 image = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor)
                 self.displacement(image, getattr(network, "module", network), int(item["label"]))
+                self.places += [place(engine.state.iteration)] * (len(self.displacement.shifts) - len(self.places))
 
     def finish(self, _engine: Engine) -> None:
         rows = gather_rows(self.rows)
+        if self.displacement is not None:
+            self.displacement.merge(gather(list(zip(self.places, self.displacement.shifts, strict=True))))
         if not rows or not is_main_process():
             return
         write_csv(self.folder / "per_subject.csv", rows)
         metrics = evaluation_summary(rows, self.classes, self.seed)
-        if self.displacement is not None:  # of the main process's subjects; they are a sample anyway
+        if self.displacement is not None:
             metrics["displacement"] = self.displacement.aggregate()
             metrics["warnings"] = [w for w in [displacement_warning(metrics["displacement"])] if w]
             for warning in metrics["warnings"]:

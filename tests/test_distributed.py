@@ -3,7 +3,16 @@ from __future__ import annotations
 import torch
 from torch.multiprocessing import spawn
 
-from hrcam_monai.distributed import DistributedMaps, gather_rows, is_main_process, local_device, start, stop
+from hrcam_monai.distributed import (
+    DistributedMaps,
+    gather_rows,
+    is_main_process,
+    local_device,
+    place,
+    share,
+    start,
+    stop,
+)
 from hrcam_monai.networks import HRCAMNet, StageCNN
 
 
@@ -12,6 +21,17 @@ def test_one_process_is_the_main_one_and_rows_are_sorted():
     assert is_main_process()
     assert [r["subject"] for r in gather_rows(rows)] == ["a", "b"]
     assert local_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_every_item_is_dealt_once_and_its_place_is_known(monkeypatch):
+    assert share("abc") == ["a", "b", "c"]
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    seen = {}
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        seen |= {place(i): item for i, item in enumerate(share("abcdefg"), 1)}
+        assert len(share("a")) == (rank == 0)
+    assert "".join(seen[i] for i in range(7)) == "abcdefg"
 
 
 def worker(rank: int, port: int) -> None:

@@ -4,50 +4,12 @@ import csv
 import json
 
 import torch
-from ignite.engine import Engine
 
+from hrcam_monai.evaluation import EvaluationWriter
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics import Displacement
-from hrcam_monai.tables import EvaluationWriter, PredictionWriter
 from tests.metrics.test_displacement import blob, shifted_net
-
-CLASSES = ["normal", "abnormal"]
-
-
-def engine_with():
-    """An engine that puts out each row it is run on as a decollated subject; an empty row is a subject that failed."""
-
-    def step(engine, row):
-        engine.state.batch = [{}] if row else []
-        return [row] if row else []
-
-    return Engine(step)
-
-
-def row(name, p, label=0, **more):
-    probability = torch.tensor([1 - p, p])
-    return {
-        "subject": name,
-        "file": f"{name}.nii",
-        "predicted": int(p > 0.5),
-        "probabilities": probability,
-        "logits": probability.log(),
-        "label": label,
-        **more,
-    }
-
-
-def test_predictions_table(tmp_path):
-    rows = [row("b", 0.9), {}, row("a", 0.2)]
-    engine = engine_with()
-    PredictionWriter(tmp_path, CLASSES).attach(engine)
-    engine.run(rows)
-    table = list(csv.DictReader((tmp_path / "predictions.csv").open()))
-    assert [r["subject"] for r in table] == ["a", "b"]
-    assert table[1] == {
-        "subject": "b", "file": "b.nii", "predicted": "abnormal", "probability_normal": "0.100000",
-        "probability_abnormal": "0.900000", "logit_normal": "-2.302585", "logit_abnormal": "-0.105361",
-    }  # fmt: skip
+from tests.subjects import CLASSES, engine_with, row
 
 
 def test_evaluation_tables_and_groups(tmp_path):

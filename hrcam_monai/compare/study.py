@@ -17,6 +17,7 @@ from hrcam_monai.compare.figures import comparison_panel, summary_figure
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.compare.peers import PEERS
 from hrcam_monai.compare.table import comparison_summary, markdown
+from hrcam_monai.csv_files import read_csv
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures, writable_folder
 from hrcam_monai.environment import environment
@@ -214,11 +215,9 @@ class RowFile:
         self.path = path
         self.rows: list[dict[str, Any]] = []
         if resume and path.exists():
-            with path.open(newline="") as stream:
-                self.rows = list(csv.DictReader(stream))
+            self.rows = list(read_csv(path))
         self.subjects = {r["subject"] for r in self.rows}
-        if not self.rows:
-            self._write(path, "w", [])
+        self._write(path, "w", self.rows)  # without a line that an interruption has cut
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """The rows of one subject."""

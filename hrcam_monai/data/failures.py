@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import os
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
+from hrcam_monai.csv_files import append_csv, write_csv
 from hrcam_monai.data.manifest import Failure
+from hrcam_monai.distributed import gather, is_main_process, process_rank, stop
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ def reason(error: object) -> str:
 class Failures:
     """Collects failures into `failures.csv` as they happen, so that nothing is lost if the run stops.
 
+    Under torchrun each process writes a file of its own; `finish` brings them together.
+
     Args:
         output_dir: folder of the file, made if needed.
         known: failures found before the run, as a manifest's.
@@ -37,12 +40,11 @@ class Failures:
     """
 
     def __init__(self, output_dir: str | Path, known: Iterable[Failure] = ()) -> None:
-        rank = os.environ.get("RANK", "0")  # under torchrun every process keeps a list of its own
-        name = "failures.csv" if rank == "0" else f"failures_rank{rank}.csv"
-        self.path = Path(writable_folder(output_dir)) / name
+        rank = process_rank()
+        self.path = Path(writable_folder(output_dir)) / ("failures.csv" if rank == 0 else f"failures_rank{rank}.csv")
         self.path.unlink(missing_ok=True)
         self.found: list[Failure] = []
-        for failure in known:
+        for failure in known if rank == 0 else ():  # all processes know them; one tells
             self.add(failure.subject, failure.file, failure.error)
 
     def add(self, subject: str, file: str, error: object) -> None:
@@ -50,20 +52,26 @@ class Failures:
         failure = Failure(subject, file, reason(error))
         self.found.append(failure)
         logger.error("%s left out: %s", subject, failure.error)
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as stream:
-            writer = csv.writer(stream)
-            if new:
-                writer.writerow(["subject", "file", "error"])
-            writer.writerow([failure.subject, failure.file, failure.error])
+        append_csv(self.path, [asdict(failure)])
+
+    def gather(self) -> None:
+        """One list of all processes; they part here, so that none waits for what the main one still has to write."""
+        self.found = list(dict.fromkeys(gather(self.found)))  # in training every process reads the whole cohort
+        if is_main_process():
+            for part in self.path.parent.glob("failures_rank*.csv"):
+                part.unlink()
+            if self.found:
+                write_csv(self.path, [asdict(failure) for failure in self.found])
+        stop()
 
     def finish(self) -> None:
         """End of a run.
 
         Raises:
-            SystemExit: with status 1 if anything failed.
+            SystemExit: with status 1 if anything failed, from the main process: torchrun ends all at the first error.
         """
-        if self.found:
+        self.gather()
+        if self.found and is_main_process():
             logger.error("%d subject(s) could not be processed; see %s", len(self.found), self.path)
             raise SystemExit(1)
 

@@ -115,6 +115,10 @@ class Displacement:
         """Forget what was seen."""
         self.shifts: list[dict[str, list[float]]] = []
 
+    def merge(self, placed: Sequence[tuple[int, dict[str, list[float]]]]) -> None:
+        """Take the first `max_subjects` of what several processes have measured: (place in the cohort, shifts) each."""
+        self.shifts = [row for _, row in sorted(placed, key=lambda pair: pair[0])][: self.max_subjects]
+
     def __call__(self, images: Tensor, network: HRCAMNet, class_idx: int | Sequence[int]) -> None:
         """Measure a batch [B, C, *spatial] on the maps of one class, or of one class each; in evaluation mode."""
         with evaluating(network):

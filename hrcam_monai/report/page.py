@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import json
 import logging
@@ -16,7 +15,9 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
+from hrcam_monai.csv_files import read_csv
 from hrcam_monai.data.reading import read_scan
+from hrcam_monai.distributed import is_main_process
 
 logger = logging.getLogger(__name__)
 VIEWER_MM = 2.0  # voxel size of the page's viewers: a page of many subjects must still open
@@ -72,6 +73,8 @@ def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path) -> s
 def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
     """Overlays and `report.html` of a folder that inference wrote: predictions.csv, maps, failures.csv.
 
+    Under torchrun the main process alone writes.
+
     Args:
         output_dir: the folder; `overlays/` and `report.html` are written there.
         max_viewers: subjects with an interactive viewer; the others have their line in the table and their overlay.
@@ -87,9 +90,12 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
     """
     folder = Path(output_dir)
     table = folder / "predictions.csv"
+    path = folder / "report.html"
+    if not is_main_process():
+        return path
     if not table.is_file():
         raise FileNotFoundError(f"{table}: not found; run inference.json into this folder first.")
-    rows = list(csv.DictReader(table.open()))
+    rows = read_csv(table)
     (folder / "overlays").mkdir(exist_ok=True)
     lines: list[str] = []
     viewers: list[dict[str, str]] = []
@@ -115,7 +121,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
     failures = folder / "failures.csv"
     failed = [
         f'<li class="failed">{html.escape(f["subject"])}: {html.escape(f["error"])}</li>'
-        for f in (csv.DictReader(failures.open()) if failures.is_file() else [])
+        for f in (read_csv(failures) if failures.is_file() else [])
     ]
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     data = json.dumps(viewers).replace("</", "<\\/")
@@ -131,7 +137,6 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
         + '<h2 id="name"></h2><iframe id="frame" title="viewer"></iframe><img id="overlay" alt="">'
         + f'<script type="application/json" id="viewers">{data}</script><script>{SCRIPT}</script></html>'
     )
-    path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     logger.info("report: %s", path.resolve())
     print(f"report: {path.resolve()}")

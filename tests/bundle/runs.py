@@ -16,13 +16,23 @@ TINY = {  # a network and a grid that train in seconds
 }
 
 
-def run(*configs: str, cwd: Path, processes: int = 0, **overrides: object) -> subprocess.CompletedProcess[str]:
-    """One workflow from `cwd`, with the given configs and overrides."""
+def command(*configs: str, processes: int = 0, **overrides: object) -> list[str]:
+    """The command line of one workflow with the given configs and overrides, by torchrun if so many processes are asked for."""
     files = [str(CONFIGS / f"{name}.json") for name in configs]
-    launch = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=29517"] if processes else []
-    command = [sys.executable, "-W", "ignore", *launch, "-m", "monai.bundle", "run", "--config_file", str(files)]
-    command += ["--bundle_root", str(CONFIGS.parent)]
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes else []
+    line = [sys.executable, "-W", "ignore", *launch, "-m", "monai.bundle", "run", "--config_file", str(files)]
+    line += ["--bundle_root", str(CONFIGS.parent)]
     for key, value in overrides.items():
-        command += [f"--{key}", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=600)
+        line += [f"--{key}", str(value)]
+    return line
+
+
+def environment() -> dict[str, str]:
+    """One thread a process, and no GPU."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def run(*configs: str, cwd: Path, processes: int = 0, **overrides: object) -> subprocess.CompletedProcess[str]:
+    """Run one workflow from `cwd`."""
+    line = command(*configs, processes=processes, **overrides)
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, env=environment(), timeout=600)

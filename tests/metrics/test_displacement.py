@@ -87,3 +87,9 @@ def test_a_network_in_training_mode_is_left_as_it_was():
     assert net.training
     assert net.backbone.training
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_the_first_subjects_count_whoever_measured_them():
+    metric = Displacement(HRCAMInferer(), axes=[0], max_subjects=2)
+    metric.merge([(5, {"map": [9.0]}), (0, {"map": [1.0]}), (3, {"map": [2.0]})])
+    assert metric.aggregate()["map"]["axis0"]["voxels"] == 1.5

@@ -1,0 +1,34 @@
+"""CSV files that grow line by line, and survive an interruption."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of equal keys to a CSV file, whole or not at all; floats with six digits."""
+    partial = path.with_name(f".{path.name}")
+    partial.unlink(missing_ok=True)
+    append_csv(partial, rows)
+    partial.replace(path)
+
+
+def append_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of equal keys to the end of a CSV file; a new one gets a header."""
+    new = not path.exists()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["subject"])
+        if new:
+            writer.writeheader()
+        writer.writerows({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The whole lines of a CSV file; a last one that an interruption has cut is passed over."""
+    with path.open(newline="") as stream:
+        text = stream.read()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))

@@ -1,0 +1,127 @@
+"""An Ignite handler that writes the predictions of a cohort, and goes on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from hrcam_monai.csv_files import append_csv, read_csv, write_csv
+from hrcam_monai.distributed import gather_rows, is_main_process, process_rank, wait
+
+logger = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+def finished_items(engine: Engine) -> list[Row]:
+    """The subjects of this iteration, decollated: what was read and what came out; none if it failed."""
+    read: Any = engine.state.batch
+    out: Any = engine.state.output
+    return [{**r, **o} for r, o in zip(read, out, strict=True)] if out else []
+
+
+def prediction_row(item: Row, classes: Sequence[str]) -> Row:
+    """One subject's line of predictions.csv: subject, file, class, probability and logit of each class."""
+    row = {"subject": item["subject"], "file": item["file"], "predicted": classes[item["predicted"]]}
+    row |= {f"probability_{c}": float(p) for c, p in zip(classes, item["probabilities"], strict=True)}
+    return row | {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
+
+
+class PredictionWriter:
+    """Writes `predictions.csv` from items that `ReadPredictiond` has taken apart, and knows what an earlier run has done.
+
+    A subject's line is appended when its maps are written, so that an interrupted run can go on where it stopped. Under
+    torchrun each process appends to a file of its own; at the end all lines come together, sorted by subject.
+    `settings.json` holds what the predictions were made with; when that has changed, every subject is computed anew.
+
+    Args:
+        output_dir: folder of the file.
+        classes: names of the classes.
+        settings: what predictions depend on: options by name. A file counts by its content.
+        resume: leave out the subjects of an earlier run with the same settings.
+
+    Example:
+        >>> writer = PredictionWriter("eval", ["normal", "abnormal"], {"map_class": "predicted"})  # doctest: +SKIP
+        >>> items = writer.unfinished(items)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, output_dir: str | Path, classes: Sequence[str], settings: Mapping[str, Any] | None = None, resume: bool = True
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.path = self.folder / "predictions.csv"
+        self.part = self.path if process_rank() == 0 else self.folder / f"predictions_rank{process_rank()}.csv"
+        self.classes = classes
+        self.settings = {"classes": list(classes)} | {k: _fingerprint(v) for k, v in (settings or {}).items()}
+        self.finished = self._earlier() if resume else []
+        self.rows: list[Row] = []
+
+    def _earlier(self) -> list[Row]:
+        """Lines of an earlier run with the same settings."""
+        path = self.folder / "settings.json"
+        rows = [row for table in sorted(self.folder.glob("predictions*.csv")) for row in read_csv(table)]
+        if not rows:
+            return []
+        before = json.loads(path.read_text()) if path.is_file() else {}
+        changed = sorted(k for k in before.keys() | self.settings.keys() if before.get(k) != self.settings.get(k))
+        if changed:
+            logger.warning("%s: made with other settings (%s); all subjects are computed anew", self.folder, ", ".join(changed))
+            return []
+        return rows
+
+    def unfinished(self, items: Sequence[Row]) -> list[Row]:
+        """The items whose subject and file have no line yet; lines of what is not among the items are dropped."""
+        asked = {(str(item["subject"]), str(item["image"])): item for item in items}
+        self.finished = [row for row in self.finished if (row["subject"], row["file"]) in asked]
+        if self.finished:
+            logger.info(
+                "%d of %d subjects are there from an earlier run; --resume False computes them anew",
+                len(self.finished),
+                len(items),
+            )
+        done = {(row["subject"], row["file"]) for row in self.finished}
+        return [item for key, item in asked.items() if key not in done]
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def start(self, _engine: Engine) -> None:
+        """The lines of an earlier run become one file; this process's own lines follow."""
+        self.rows = []
+        wait()  # all have read what is there
+        if is_main_process():
+            self._one_file(self.finished)
+            if not self.finished:  # the first line brings the header
+                self.path.unlink()
+            (self.folder / "settings.json").write_text(json.dumps(self.settings, indent=1))
+        wait()
+
+    def collect(self, engine: Engine) -> None:
+        for item in finished_items(engine):
+            self.rows.append(prediction_row(item, self.classes))
+            append_csv(self.part, self.rows[-1:])
+
+    def finish(self, _engine: Engine) -> None:
+        rows = gather_rows([*self.rows, *(self.finished if is_main_process() else [])])
+        if is_main_process():
+            self._one_file(rows)
+
+    def _one_file(self, rows: Sequence[Row]) -> None:
+        """All lines in one table; then the parts are no longer needed."""
+        write_csv(self.path, rows)
+        for part in self.folder.glob("predictions_rank*.csv"):
+            part.unlink()
+
+
+def _fingerprint(value: Any) -> Any:
+    """A setting as JSON can hold it; a file by the hash of its content."""
+    if isinstance(value, (str, Path)) and Path(value).is_file():
+        return "sha256:" + hashlib.sha256(Path(value).read_bytes()).hexdigest()
+    return json.loads(json.dumps(value, default=str))

@@ -1,8 +1,18 @@
 """Networks of HR-CAM."""
 
+from hrcam_monai.networks.exported import ExportableHRCAMNet, load_exported
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import LevelHead, pool_maps
 from hrcam_monai.networks.stage_cnn import StageCNN
 from hrcam_monai.networks.taps import TapError, find_taps
 
-__all__ = ["HRCAMNet", "LevelHead", "StageCNN", "TapError", "find_taps", "pool_maps"]
+__all__ = [
+    "ExportableHRCAMNet",
+    "HRCAMNet",
+    "LevelHead",
+    "StageCNN",
+    "TapError",
+    "find_taps",
+    "load_exported",
+    "pool_maps",
+]

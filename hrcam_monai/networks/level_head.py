@@ -55,7 +55,8 @@ def pool_maps(maps: Tensor, pooling: str, sharpness: float = 10.0) -> Tensor:
     flat = maps.flatten(2)
     if pooling == "gap":
         return flat.mean(dim=2)
-    return (torch.logsumexp(flat * sharpness, dim=2) - torch.log(torch.tensor(float(flat.shape[2])))) / sharpness
+    count = torch.full([], flat.shape[2], dtype=torch.float32, device=flat.device)  # a tensor, so that an export keeps it
+    return (torch.logsumexp(flat * sharpness, dim=2) - torch.log(count)) / sharpness
 
 
 class LevelHead(nn.Module):

@@ -74,7 +74,7 @@ $(WORK)/densenet_fitted/model.pt: $(WORK)/densenet/base_cnn.pt
 $(RESULTS)/densenet_%.json: $(WORK)/%/manifest.json $(WORK)/densenet_fitted/model.pt
 	$(BIN)/python -W ignore -m hrcam_monai compare --dataset-dir $(WORK)/$* --output $(WORK)/densenet_$* --resume \
 		--network fitted=$(WORK)/densenet_fitted/model.pt:$(WORK)/densenet_fitted/backbone.json,benchmarks/densenet.json \
-		--network base=$(WORK)/densenet/base_cnn.pt:benchmarks/densenet.json --method "MONAI Grad-CAM" --faithfulness 0
+		--network base=$(WORK)/densenet/base_cnn.pt:benchmarks/densenet.json --method "MONAI Grad-CAM" --no-alike --faithfulness 0
 	cp $(WORK)/densenet_$*/comparison.json $@
 
 # every peer on the first seed; on the others those that the targets name
@@ -113,6 +113,20 @@ figure: $(STAMP) ## The README's picture: HR-CAM beside other maps on new heads
 test: $(STAMP) lint ## Run every check: ruff, mypy, unit tests, bundle runs
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# MONAI Label brings 8 GB of packages, and its DICOM SEG package needs pydicom 2: an environment of its own
+LABEL := $(VENV)-monailabel
+
+$(LABEL)/.installed:
+	test -x $(LABEL)/bin/python || $(PYTHON) -m venv $(LABEL)
+	$(LABEL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(LABEL)/bin/python -m pip install --quiet --disable-pip-version-check monailabel==0.8.5
+	$(LABEL)/bin/python -m pip install --quiet --disable-pip-version-check pydicom==2.4.4 dicomweb-client==0.59.3 pynetdicom==2.1.1
+	touch $@
+
+.PHONY: monailabel
+monailabel: $(STAMP) $(LABEL)/.installed ## Serve the packaged bundle with the real MONAI Label server, and check what it answers (8 GB)
+	HRCAM_MONAILABEL=$(LABEL) $(BIN)/python -m pytest -v tests/test_monai_label_server.py
+
 .PHONY: lint
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -121,4 +135,4 @@ lint: $(STAMP) ## ruff and mypy
 
 .PHONY: clean
 clean: ## Remove what the targets made, the environment too
-	rm -rf $(WORK) $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(WORK) $(VENV) $(LABEL) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

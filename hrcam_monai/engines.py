@@ -154,12 +154,15 @@ def calibrate(network: nn.Module, inferer: Inferer, loader: Iterable[dict[str, A
         device: where to run.
 
     Returns:
-        the shift of each class's bias.
+        the shift of each class's bias; zeros where the volumes are of one class, which tells nothing.
     """
     network.eval()
     pairs = [(inferer(b["image"].to(device), network)["logits"].float().cpu(), torch.as_tensor(b["label"])) for b in loader]
     pairs = gather(pairs)  # each process has validated its share
     logits, labels = torch.cat([p[0] for p in pairs]), torch.cat([p[1].reshape(-1) for p in pairs]).long()
+    if len(labels.unique()) < 2:
+        logger.warning("not calibrated: all %d validation volumes are of one class", len(labels))
+        return [0.0] * logits.shape[1]
     free = network.get_buffer("head.rows")[:, 0].float().cpu()  # the reference class stays at zero
     shift = torch.zeros(logits.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([shift], max_iter=100, line_search_fn="strong_wolfe")

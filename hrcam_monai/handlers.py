@@ -10,9 +10,12 @@ import nibabel as nib
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
 from monai.data import MetaTensor, list_data_collate
+from monai.handlers import CheckpointSaver, StatsHandler, TensorBoardStatsHandler
 from monai.inferers import Inferer
 
+from hrcam_monai.distributed import is_main_process
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.report.figures import map_panel
 
@@ -145,3 +148,11 @@ class HRCAMHandler:
             panel.save(self.folder / f"{stem}.png")
         if self.writer is not None:
             self.writer.add_image(f"maps/{name}", np.asarray(panel), epoch, dataformats="HWC")
+
+
+WRITERS = (ProgressBar, StatsHandler, TensorBoardStatsHandler, CheckpointSaver, HRCAMHandler)
+
+
+def handlers_of_process(handlers: Sequence[Any]) -> list[Any]:
+    """The handlers that this process runs: all on the main one, elsewhere those that neither write nor print."""
+    return [h for h in handlers if is_main_process() or not isinstance(h, WRITERS)]

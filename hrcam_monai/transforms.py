@@ -41,7 +41,8 @@ class LoadScand(MapTransform):
         for key in self.key_iterator(d):
             d["file"] = str(d[key])
             d[key] = read_scan(d[key], self.channels)
-            d[key].meta["filename_or_obj"] = f"{d.get('subject', 'scan')}.nii.gz"  # savers name files by it
+            # savers name files by it; not .nii, or MONAI 1.6's Spacingd takes the `image_path` of MONAI Label for metadata
+            d[key].meta["filename_or_obj"] = f"{d.get('subject', 'scan')}.scan"
         return d
 
 
@@ -212,15 +213,36 @@ class ReadPredictiond(Transform):
     to the scan's own grid.
 
     Args:
-        map_class: `predicted`, `label` (the true class, for evaluation), or the index of a class.
+        map_class: `predicted`, `label` (the true class, for evaluation), the name of a class, or its index.
         image_key: the image that the maps belong to.
+        classes: names of the classes.
+        asked: the choice, in place of `map_class`, of a request to MONAI Label; of a list, which a request without a
+            choice brings, the first.
+
+    Raises:
+        ValueError: a class that is none of these.
     """
 
-    def __init__(self, map_class: str | int = "predicted", image_key: str = "image") -> None:
-        if isinstance(map_class, str) and map_class not in ("predicted", "label"):
-            raise ValueError(f"map_class is '{map_class}'; it must be 'predicted', 'label' or the index of a class.")
-        self.map_class = map_class
+    def __init__(
+        self,
+        map_class: str | int = "predicted",
+        image_key: str = "image",
+        classes: Sequence[str] = (),
+        asked: str | int | Sequence[str | int] | None = None,
+    ) -> None:
+        self.classes = list(classes)
+        self.map_class = self._known(map_class)
+        self.asked = self._known(asked[0] if isinstance(asked, list | tuple) else asked) if asked else self.map_class
         self.image_key = image_key
+
+    def _known(self, choice: Any) -> Any:
+        """The index of a class, or `predicted` or `label`."""
+        if isinstance(choice, str) and choice in self.classes:
+            return self.classes.index(choice)
+        if isinstance(choice, str) and choice not in ("predicted", "label"):
+            named = "".join(f", '{c}'" for c in self.classes)
+            raise ValueError(f"map_class is '{choice}'; it must be 'predicted', 'label'{named} or the index of a class.")
+        return choice
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -230,8 +252,8 @@ class ReadPredictiond(Transform):
         d["probabilities"] = logits.softmax(0)
         d["predicted"] = int(logits.argmax())
         if "maps" in pred:
-            named = {"predicted": d["predicted"], "label": d.get("label")}
-            index = int(named[self.map_class] if isinstance(self.map_class, str) else self.map_class)
+            choice = self.asked if "image_path" in d else self.map_class  # MONAI Label puts `image_path` there
+            index = int({"predicted": d["predicted"], "label": d.get("label")}.get(choice, choice))
             image = d[self.image_key]
             chosen = torch.as_tensor(pred["maps"])[index : index + 1].float()
             d["map"] = MetaTensor(chosen, meta=dict(image.meta), applied_operations=image.applied_operations)
@@ -240,28 +262,34 @@ class ReadPredictiond(Transform):
 
 
 class LabelMapd(Transform):
-    """Threshold the map into a label map, whose value is the index of the map's class.
+    """Threshold the map into a label map, whose value is the index of the map's class. On the network's own grid.
 
-    Voxels count whose value is above 0 and at least `threshold` times the map's maximum. The reference class (index 0)
-    is no finding, so its label map is empty.
+    Voxels of the head count from `threshold` of the way between the map's median and its maximum on: what stands out from
+    the rest, whatever the level of the whole. The reference class (index 0) is no finding, so its label map is empty.
 
     Args:
-        threshold: share of the maximum, in (0, 1).
+        threshold: share of the way, in (0, 1).
         map_key: the map.
+        image_key: the image; its voxels of 0 are air.
         output_key: where the label map goes.
     """
 
-    def __init__(self, threshold: float = 0.5, map_key: str = "map", output_key: str = "label_map") -> None:
+    def __init__(
+        self, threshold: float = 0.5, map_key: str = "map", image_key: str = "image", output_key: str = "label_map"
+    ) -> None:
         if not 0 < threshold < 1:
             raise ValueError(f"threshold is {threshold}; it must lie between 0 and 1.")
         self.threshold = threshold
         self.map_key = map_key
+        self.image_key = image_key
         self.output_key = output_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        heat = d[self.map_key]
+        heat, head = d[self.map_key], is_tissue(d[self.image_key].as_tensor()).any(0, keepdim=True).to(d[self.map_key].device)
         values = heat.as_tensor()
-        found = (values > 0) & (values >= self.threshold * values.max())
-        d[self.output_key] = MetaTensor((found * int(d["map_class"])).to(torch.uint8), meta=dict(heat.meta))
+        middle, top = values[head].median(), values[head].max()
+        found = head & (values >= middle + self.threshold * (top - middle)) & (top > middle)
+        label_map = (found * int(d["map_class"])).to(torch.uint8)
+        d[self.output_key] = MetaTensor(label_map, meta=dict(heat.meta), applied_operations=heat.applied_operations)
         return d

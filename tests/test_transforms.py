@@ -41,7 +41,7 @@ def preprocessing(keys):
 def test_load_names_outputs_by_subject(head):
     item = LoadScand("image")({"image": str(head), "subject": "sub-7"})
     assert item["file"] == str(head)
-    assert item["image"].meta["filename_or_obj"] == "sub-7.nii.gz"
+    assert item["image"].meta["filename_or_obj"] == "sub-7.scan"
 
 
 def test_missing_mask_is_empty_and_wrong_mask_is_told(head, tmp_path):
@@ -126,17 +126,44 @@ def test_map_of_the_class_asked_for(map_class, expected):
     assert "pred" not in out
 
 
+def test_classes_by_name_and_the_choice_of_a_request_to_monai_label():
+    image = MetaTensor(torch.zeros(1, 2, 2))
+    pred = {"logits": torch.tensor([3.0, 0.0, 1.0]), "maps": torch.arange(3.0)[:, None, None].expand(3, 2, 2)}
+
+    def shown(asked, more, map_class="predicted"):
+        read = ReadPredictiond(map_class, classes=["a", "b", "c"], asked=asked)
+        return read({"image": image, "pred": pred, **more})["map_class"]
+
+    assert shown(None, {}, "c") == 2
+    assert shown(["b", "predicted"], {}) == 0
+    assert shown(["b", "predicted"], {"image_path": "scan.nii"}) == 1
+    assert shown("c", {"image_path": "scan.nii"}) == 2
+    assert shown("predicted", {"image_path": "scan.nii"}, "c") == 0
+    with pytest.raises(
+        ValueError, match="map_class is 'd'; it must be 'predicted', 'label', 'a', 'b', 'c' or the index of a class"
+    ):
+        shown("d", {})
+
+
 def test_map_class_must_be_known():
     with pytest.raises(ValueError, match="map_class is 'all'; it must be 'predicted', 'label' or the index of a class"):
         ReadPredictiond("all")
 
 
-def test_label_map_holds_the_class_and_is_empty_for_the_reference():
-    heat = MetaTensor(torch.tensor([[[-1.0, 0.4, 0.6, 1.0]]]))
-    assert LabelMapd(0.5)({"map": heat, "map_class": 2})["label_map"].tolist() == [[[0, 0, 2, 2]]]
-    assert LabelMapd(0.5)({"map": heat, "map_class": 2})["label_map"].dtype == torch.uint8
-    assert not LabelMapd(0.5)({"map": heat, "map_class": 0})["label_map"].any()
-    assert not LabelMapd(0.5)({"map": heat - 5, "map_class": 1})["label_map"].any()
+@pytest.mark.parametrize("level", [0.0, -5.0])
+def test_label_map_is_what_stands_out_from_the_head_whatever_the_level(level):
+    heat = MetaTensor(torch.tensor([[[9.0, -1.0, -0.8, -0.8, 0.4, 1.0]]]) + level)
+    image = MetaTensor(torch.tensor([[[0.0, 1.0, 1.0, 1.0, 1.0, 1.0]]]))  # the first voxel is air
+    found = LabelMapd(0.5)({"map": heat, "image": image, "map_class": 2})["label_map"]
+    assert found.tolist() == [[[0, 0, 0, 0, 2, 2]]]
+    assert found.dtype == torch.uint8
+    assert LabelMapd(0.9)({"map": heat, "image": image, "map_class": 1})["label_map"].tolist() == [[[0, 0, 0, 0, 0, 1]]]
+
+
+def test_label_map_is_empty_for_the_reference_and_for_a_flat_map():
+    heat, image = MetaTensor(torch.rand(1, 4, 4)), MetaTensor(torch.ones(1, 4, 4))
+    assert not LabelMapd()({"map": heat, "image": image, "map_class": 0})["label_map"].any()
+    assert not LabelMapd()({"map": 0 * heat, "image": image, "map_class": 1})["label_map"].any()
     with pytest.raises(ValueError, match="threshold is 1; it must lie between 0 and 1"):
         LabelMapd(1)
 

@@ -18,6 +18,9 @@ class ManifestError(ValueError):
     """A manifest that cannot be used: the message names the file, every fault and the remedy."""
 
 
+NOT_THERE = "{}: no such manifest; give a JSON file, or a folder with a manifest.json."
+
+
 @dataclass(frozen=True)
 class Failure:
     """One subject left out: what, which file, and why."""
@@ -50,6 +53,8 @@ class Manifest:
             ManifestError: the split is empty or unknown.
         """
         entries = self.entries.get(split, [])
+        if not self.entries and not self.path.is_file():
+            raise ManifestError(NOT_THERE.format(self.path))
         if not entries:
             left = f" ({len(self.failures)} entries were left out)" if self.failures else ""
             raise ManifestError(f"{self.path}: split '{split}' is empty{left}; list at least one usable image there.")
@@ -76,7 +81,11 @@ def _inside(root: Path, relative: str) -> Path | None:
 
 
 def load_manifest(
-    source: str | Path, root: str | Path | None = None, classes: Sequence[str] | None = None, strict: bool = False
+    source: str | Path,
+    root: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    strict: bool = False,
+    optional: bool = False,
 ) -> Manifest:
     """Read and check a manifest.
 
@@ -88,6 +97,7 @@ def load_manifest(
         root: folder that image paths start from; by default the manifest's own.
         classes: the class names that a network was made for; they must be the manifest's.
         strict: raise for faults of one entry too.
+        optional: a manifest that is not there raises only when its items are asked for (MONAI Label brings its own).
 
     Raises:
         ManifestError: as above.
@@ -100,7 +110,9 @@ def load_manifest(
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
-        raise ManifestError(f"{path}: no such manifest; give a JSON file, or a folder with a manifest.json.") from None
+        if optional:
+            return Manifest(path, list(classes or []), {}, [])
+        raise ManifestError(NOT_THERE.format(path)) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not a readable JSON file ({error}).") from None
     folder = Path(root).absolute() if root is not None else path.parent

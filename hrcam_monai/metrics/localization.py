@@ -90,7 +90,7 @@ def best_iou(heat: ArrayLike, mask: ArrayLike) -> float:
 
 
 def fixed_dice(heat: ArrayLike, mask: ArrayLike, threshold: float = 0.5) -> float:
-    """Dice of the voxels above 0 and at least `threshold` times the map's maximum: the bundle's label map.
+    """Dice of the voxels above 0 and at least `threshold` times the map's maximum.
 
     Raises:
         ValueError: shapes differ, the mask is empty or the map is not finite.

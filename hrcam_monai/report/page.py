@@ -49,8 +49,8 @@ def _threshold(values: np.ndarray) -> float | None:
     return 0.5 * top if top > 0 else None
 
 
-def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path) -> str:
-    """Write the PNG overlay through the map's maximum and return the interactive viewer as HTML."""
+def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, interactive: bool) -> str | None:
+    """Write the PNG overlay through the map's maximum and return the interactive viewer as HTML, if it is wanted."""
     from nilearn import image, plotting  # imported late: it takes a second
 
     values = np.asarray(heat.dataobj)
@@ -66,6 +66,8 @@ def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path) -> s
     top = max(float(values.max()), threshold)
     style = {"cmap": "inferno", "vmin": 0.0, "vmax": top}
     plotting.plot_stat_map(small, **shown, **style, title=title, draw_cross=False, symmetric_cbar=False, output_file=overlay)
+    if not interactive:
+        return None
     viewer = plotting.view_img(small, **shown, **style, opacity=0.7, symmetric_cmap=False, width_view=900)
     return viewer.get_standalone()
 
@@ -107,9 +109,9 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
         if heat.is_file():
             overlay = folder / "overlays" / f"{subject}.png"
             title = f"{subject}: {predicted} (p = {probability:.2f})"
-            viewer = _draw_subject(_nifti(row["file"]), nib.load(heat), title, overlay)
+            viewer = _draw_subject(_nifti(row["file"]), nib.load(heat), title, overlay, len(viewers) < max_viewers)
             action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'
-            if len(viewers) < max_viewers:
+            if viewer is not None:
                 picture = "data:image/png;base64," + b64encode(overlay.read_bytes()).decode()
                 action = f'<button onclick="show({len(viewers)})">show</button>'
                 viewers.append({"name": title, "page": viewer, "overlay": picture})

@@ -82,7 +82,7 @@ def oblique_head(path: Path) -> np.ndarray:
 
 def test_an_oblique_lps_scan_gets_its_map_back_and_the_lesion_is_found(tmp_path):
     voxel = oblique_head(tmp_path / "scan.nii.gz")
-    result = infer(tmp_path / "scan.nii.gz", tmp_path)
+    result = infer(tmp_path / "scan.nii.gz", tmp_path, device="cpu", map_class="abnormal")
     assert result.returncode == 0, result.stderr
     image, heat = nib.load(tmp_path / "scan.nii.gz"), nib.load(tmp_path / "out" / "maps" / "scan_map.nii.gz")
     assert nib.aff2axcodes(image.affine) == ("L", "P", "S")

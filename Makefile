@@ -127,6 +127,11 @@ $(LABEL)/.installed:
 monailabel: $(STAMP) $(LABEL)/.installed ## Serve the packaged bundle with the real MONAI Label server, and check what it answers (8 GB)
 	HRCAM_MONAILABEL=$(LABEL) $(BIN)/python -m pytest -v tests/test_monai_label_server.py
 
+.PHONY: api
+api: $(STAMP) ## The API reference, from the docstrings, into work/api
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[docs]
+	$(BIN)/python -W ignore -m pdoc --docformat google -o $(WORK)/api hrcam_monai
+
 .PHONY: lint
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

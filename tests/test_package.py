@@ -8,6 +8,7 @@ import os
 import shutil
 import site
 import subprocess
+import sys
 import venv
 import zipfile
 from pathlib import Path
@@ -18,16 +19,16 @@ from typer.testing import CliRunner
 import hrcam_monai
 from hrcam_monai.__main__ import app
 from hrcam_monai.package import NAME, build_package
+from tests.conftest import ROOT
 
 
-def environment():
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return kept | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def environment(path=""):
+    return os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(path)}
 
 
-def python(executable, *arguments, cwd):
+def python(executable, *arguments, cwd, path=""):
     command = [executable, "-W", "ignore", *map(str, arguments)]
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment(), timeout=600)
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment(path), timeout=600)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
 
@@ -87,6 +88,21 @@ def test_runs_unpacked_anywhere_from_any_folder(clean_python, unpacked, cohort, 
     python(clean_python, "-m", "monai.bundle", "run", *options, cwd=tmp_path)
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 5
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_wheel_runs_the_bundle(clean_python, bundle_root, cohort, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "hrcam_monai", source / "hrcam_monai", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = ["-m", "pip", "--disable-pip-version-check"]
+    python(sys.executable, *pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source, cwd=tmp_path)
+    wheel = next(tmp_path.glob("hrcam_monai-*.whl"))
+    python(sys.executable, *pip, "install", "--no-deps", "--target", tmp_path / "site", wheel, cwd=tmp_path)
+    options = ["--config_file", bundle_root / "configs" / "inference.json", "--bundle_root", bundle_root, "--num_workers", "0"]
+    options += ["--dataset_dir", cohort, "--split", "test", "--output_dir", tmp_path / "out"]
+    python(clean_python, "-m", "monai.bundle", "run", *options, cwd=tmp_path, path=tmp_path / "site")
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 5
 
 
 def test_downloads_from_a_file_and_makes_a_workflow(clean_python, package, tmp_path):

@@ -101,6 +101,7 @@ evidence: $(foreach t,$(TEST_SETS),$(foreach s,$(SEEDS),$(RESULTS)/compare_$(t)_
 bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other tools (15 minutes)
 	$(BIN)/python -m hrcam_monai simulate --output $(WORK)/bench --subjects 40 --seed 0 --split 1 0 0
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/exports.py
 	$(BIN)/python benchmarks/throughput.py --cohort $(WORK)/bench
 	$(BIN)/python benchmarks/tables.py
 

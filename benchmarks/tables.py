@@ -126,8 +126,24 @@ Inference: `inference.json` on {infer["subjects"]} subjects, from file to writte
     return text + table(["part", "seconds a subject", "share"], lines)
 
 
+def exports_section(result: dict[str, Any]) -> str:
+    """Tables of `exports.py`, one for each network."""
+    text = """Logits and class maps of all classes in one graph ([exports](exports.md)), over the plain forward pass of the
+backbone; median and range over rounds taken in turn. The last column is the largest difference from the eager outputs.
+"""
+    for case in result["cases"]:
+        text += f"\n### {case['title']}, input {'x'.join(str(n) for n in case['shape'])}\n\n"
+        rows = []
+        for row in case["forms"]:
+            cells = [f"{row['seconds']:.3f}", between(row["ratio"])] if "ratio" in row else [f"failed: {row['reason']}", ""]
+            rows.append([row["form"], *cells, f"{row['difference']:.0e}" if "difference" in row else ""])
+        text += table(["form", "seconds", "time", "difference"], rows)
+    return text
+
+
 SECTIONS: tuple[tuple[str, str, str, Callable[[dict[str, Any]], str]], ...] = (
     ("speed_cpu", "Cost of class maps, CPU", "python benchmarks/speed.py", speed_section),
+    ("exports_cpu", "Exported models, CPU", "python benchmarks/exports.py", exports_section),
     ("speed_cuda", "Cost of class maps, GPU", "python benchmarks/speed.py --device cuda", speed_section),
     (
         "throughput_cpu",

@@ -109,7 +109,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def main(
     cohort: Annotated[Path, typer.Option(help="Simulated cohort to train on.")],
     test: Annotated[list[str], typer.Option(help="NAME=COHORT whose test split is scored; may be repeated.")],
-    epochs: Annotated[int, typer.Option(help="Of 50 batches of 32 slices.")] = 20,
+    epochs: Annotated[int, typer.Option(help="Of 50 batches of 32 slices.")] = 12,
     seed: Annotated[int, typer.Option(help="Of training.")] = 0,
     output: Annotated[Path, typer.Option(help="JSON file.")] = RESULTS / "unet.json",
 ) -> None:

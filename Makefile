@@ -103,6 +103,7 @@ bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/exports.py
 	$(BIN)/python benchmarks/throughput.py --cohort $(WORK)/bench
+	$(BIN)/python benchmarks/streaming.py --cohort $(WORK)/bench
 	$(BIN)/python benchmarks/tables.py
 
 .PHONY: figure

@@ -141,9 +141,17 @@ backbone; median and range over rounds taken in turn. The last column is the lar
     return text
 
 
+def streaming_section(result: dict[str, Any]) -> str:
+    """Table of `streaming.py`."""
+    text = "Inference with the shipped weights, from files to maps and report, in one process.\n\n"
+    rows = [[str(r["subjects"]), f"{r['peak_mb']:.0f}", f"{r['seconds'] / r['subjects']:.2f}"] for r in result["runs"]]
+    return text + table(["subjects", "peak memory, MB", "seconds a subject"], rows)
+
+
 SECTIONS: tuple[tuple[str, str, str, Callable[[dict[str, Any]], str]], ...] = (
     ("speed_cpu", "Cost of class maps, CPU", "python benchmarks/speed.py", speed_section),
     ("exports_cpu", "Exported models, CPU", "python benchmarks/exports.py", exports_section),
+    ("streaming", "Memory over cohorts", "python benchmarks/streaming.py --cohort work/bench", streaming_section),
     ("speed_cuda", "Cost of class maps, GPU", "python benchmarks/speed.py --device cuda", speed_section),
     (
         "throughput_cpu",

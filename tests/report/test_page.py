@@ -5,6 +5,8 @@ import csv
 import nibabel as nib
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
 
 from hrcam_monai.report import write_report
 from tests.conftest import save_head
@@ -31,6 +33,9 @@ def test_one_self_contained_page(tmp_path):
     assert 'src="http' not in page
     assert sorted(p.name for p in (tmp_path / "overlays").iterdir()) == ["s0.png", "s1.png"]
     assert 'onclick="show(' not in write_report(tmp_path, max_viewers=0).read_text()
+    assert not plt.get_fignums()  # memory does not grow with the cohort
+    empty = np.asarray(Image.open(tmp_path / "overlays" / "s0.png").convert("L"), dtype=float)
+    assert empty[60:200, 60:600].mean() > 10  # a map without anything shows the middle of the head, not a corner of the air
 
 
 def test_folder_without_predictions(tmp_path):

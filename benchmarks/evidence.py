@@ -25,6 +25,7 @@ GRADES = ("plain", "moderate", "faint", "all")
 JOINT, TWO_STAGE, FITTED, BASE = "HR-CAM, joint", "HR-CAM, two-stage", "HR-CAM, fitted", "(base)"
 LAYERCAM, GRADCAM = "TorchCAM LayerCAM", "MONAI Grad-CAM (base)"
 MEASURES = {"best_dice": 3, "fixed_dice": 3, "pointing": 2, "peak_distance_mm": 0, "energy": 3, "froc": 2}  # and their digits
+LEARNT = 0.6  # AUC from which on a classifier is worth being explained
 MISSING = "Not measured yet; `make evidence` does."
 Study = dict[str, Any]
 
@@ -169,9 +170,11 @@ def targets_table(studies: dict[str, list[Study]], unet: dict[str, Any] | None, 
             rows.append(
                 target_row(f"pixel AP, joint / U-Net with masks ({name})", ">= 0.7", [ap(s, JOINT) / ceiling for s in found])
             )
-        rows += [
-            target_row(f"{what} ({name})", bound, [value(dense[name])]) for what, bound, value in DENSE_TARGETS if name in dense
-        ]
+        if name in dense:
+            learnt = auc(dense[name], "base") >= LEARNT
+            for what, bound, value in DENSE_TARGETS:
+                row = target_row(f"{what} ({name})", bound, [value(dense[name])])
+                rows.append(row if learnt else [*row[:3], "not judged: the classifier is at chance"])
     return table(["what", "target", "mean (each seed)", ""], rows)
 
 

@@ -70,6 +70,18 @@ def test_fitted_densenet_stands_beside_grad_cam_and_its_classifier(results):
     assert "| DenseNet121: pixel AP, fit_head / Grad-CAM (simulated) | >= 1 | **4.636** (4.636) | met |" in text
 
 
+def test_a_classifier_at_chance_is_not_judged(results):
+    path = results / "densenet_simulated.json"
+    study = json.loads(path.read_text())
+    for row in study["classification"]:
+        row["auc"] = 0.5
+    path.write_text(json.dumps(study))
+    text = evidence.page(results)
+    assert (
+        "| DenseNet121: pixel AP, fit_head / Grad-CAM (simulated) | >= 1 | **4.636** (4.636) | not judged" in text
+    )
+
+
 def test_what_is_not_there_is_said(results):
     assert "Not measured yet" in evidence.page(results)
     assert "{" not in evidence.page(results).replace("{`", "")

@@ -77,9 +77,7 @@ def test_a_classifier_at_chance_is_not_judged(results):
         row["auc"] = 0.5
     path.write_text(json.dumps(study))
     text = evidence.page(results)
-    assert (
-        "| DenseNet121: pixel AP, fit_head / Grad-CAM (simulated) | >= 1 | **4.636** (4.636) | not judged" in text
-    )
+    assert "| DenseNet121: pixel AP, fit_head / Grad-CAM (simulated) | >= 1 | **4.636** (4.636) | not judged" in text
 
 
 def test_what_is_not_there_is_said(results):

@@ -9,22 +9,29 @@ from pathlib import Path
 from typing import Any
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of equal keys to a CSV file, whole or not at all; floats with six digits."""
+def write_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), form: str = ".6f") -> None:
+    """A CSV file of these rows, whole or not at all; see `append_csv`."""
     partial = path.with_name(f".{path.name}")
     partial.unlink(missing_ok=True)
-    append_csv(partial, rows)
+    append_csv(partial, rows, columns, form)
     partial.replace(path)
 
 
-def append_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of equal keys to the end of a CSV file; a new one gets a header."""
+def append_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), form: str = ".6f") -> None:
+    """Rows to the end of a CSV file; a new one gets a header.
+
+    Args:
+        path: the file.
+        rows: of equal keys, or of some of the columns each.
+        columns: of the file; by default the keys of the first row.
+        form: format of floats.
+    """
     new = not path.exists()
     with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["subject"])
+        writer = csv.DictWriter(stream, fieldnames=columns or (list(rows[0]) if rows else ["subject"]))
         if new:
             writer.writeheader()
-        writer.writerows({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        writer.writerows({k: f"{v:{form}}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

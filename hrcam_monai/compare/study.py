@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from hrcam_monai.compare.figures import comparison_panel, summary_figure
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.compare.peers import PEERS
 from hrcam_monai.compare.table import comparison_summary, markdown
-from hrcam_monai.csv_files import read_csv
+from hrcam_monai.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures, writable_folder
 from hrcam_monai.environment import environment
@@ -201,6 +200,7 @@ COLUMNS = (
     *("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
     *("false_peaks", "lesion_peaks", "deletion_auc", "insertion_auc"),
 )
+FORM = ".6g"  # of floats: peaks and areas differ by orders of magnitude
 
 
 class RowFile:
@@ -217,18 +217,10 @@ class RowFile:
         if resume and path.exists():
             self.rows = list(read_csv(path))
         self.subjects = {r["subject"] for r in self.rows}
-        self._write(path, "w", self.rows)  # without a line that an interruption has cut
+        write_csv(path, self.rows, COLUMNS, FORM)  # without a line that an interruption has cut
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """The rows of one subject."""
-        self._write(self.path, "a", rows)
+        append_csv(self.path, rows, COLUMNS, FORM)
         self.rows += rows
         self.subjects |= {r["subject"] for r in rows}
-
-    @staticmethod
-    def _write(path: Path, mode: str, rows: Sequence[dict[str, Any]]) -> None:
-        with path.open(mode, newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=COLUMNS)
-            if mode == "w":
-                writer.writeheader()
-            writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

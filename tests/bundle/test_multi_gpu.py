@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle.runs import command, environment, run
+from tests.bundle.runs import CONFIGS, command, environment, run
 from tests.conftest import save_head
 
 
@@ -55,6 +55,12 @@ def test_predictions_are_those_of_one_process_each_subject_once(scans, single, t
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in single.iterdir())
     maps = [sorted(p.name for p in (out / "maps").iterdir()) for out in (single, tmp_path / "out")]
     assert maps[0] == maps[1]
+
+
+def test_overlays_leave_the_items_to_whoever_gives_them():
+    """MONAI Label puts its own items into the datasets, and lists the overlay after."""
+    for path in CONFIGS.glob("multi_gpu_*.json"):
+        assert not [key for key in json.loads(path.read_text()) if key.endswith("dataset::data")], path
 
 
 @pytest.mark.slow

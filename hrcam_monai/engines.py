@@ -39,8 +39,8 @@ class CohortEvaluator(SupervisedEvaluator):
         if len(self.data_loader):  # type: ignore[arg-type]
             super().run(global_epoch)
         else:
-            self.fire_event(Events.STARTED)
-            self.fire_event(Events.COMPLETED)
+            for event in (Events.STARTED, Events.EPOCH_COMPLETED, Events.COMPLETED):
+                self.fire_event(event)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         if FAILED in batchdata:

@@ -66,7 +66,7 @@ class EvaluationWriter:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.finish)
 
     def start(self, _engine: Engine) -> None:
         self.rows = []
@@ -89,7 +89,7 @@ class EvaluationWriter:
                 self.displacement(image, getattr(network, "module", network), int(item["label"]))
                 self.places += [place(engine.state.iteration)] * (len(self.displacement.shifts) - len(self.places))
 
-    def finish(self, _engine: Engine) -> None:
+    def finish(self, engine: Engine) -> None:
         rows = gather_rows(self.rows)
         if self.displacement is not None:
             self.displacement.merge(gather(list(zip(self.places, self.displacement.shifts, strict=True))))
@@ -104,6 +104,8 @@ class EvaluationWriter:
                 logger.warning(warning)
         (self.folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
         evaluation_figure(rows, self.classes, self.folder / "evaluation.png")
+        found = metrics["classification"] | metrics["localization"]
+        engine.state.metrics |= {k: v for k, v in found.items() if isinstance(v, int | float)}  # for handlers that track
 
 
 def evaluation_summary(rows: Sequence[dict[str, Any]], classes: Sequence[str], seed: int = 0) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from monai.data import DataLoader
 from monai.transforms import SaveImaged
 from tqdm import tqdm
 
-from hrcam_monai.engines import load_weights
 from hrcam_monai.transforms import LoadScand
+from hrcam_monai.weights import load_weights
 
 BUNDLE = ROOT / "bundle"
 PARTS = ("read", "preprocess", "network", "postprocess", "write")

@@ -18,6 +18,7 @@ from torch import nn
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.distributed import gather, is_main_process, wait
+from hrcam_monai.weights import save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -100,44 +101,6 @@ def run_stage(
         trainer.run()
     if weights is not None and epochs:
         save_weights(state["network"], weights)
-
-
-def load_weights(network: nn.Module, path: str | Path | None) -> None:
-    """Load a plain state dictionary into a network; nothing if the path is None.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the weights are another network's.
-    """
-    if path is None:
-        return
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such weights file; train first, or give the path of one.")
-    device = next(network.parameters()).device
-    try:
-        network.load_state_dict(torch.load(path, map_location=device, weights_only=True))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{path}: weights of another network ({reason}); use the configuration they were trained with."
-        ) from None
-
-
-def load_best(network: nn.Module, run_dir: str | Path) -> None:
-    """Load the checkpoint of the best key metric, if validation has left one; the main process may still be writing it."""
-    wait()
-    best = Path(run_dir) / "best.pt"
-    if best.is_file():
-        device = next(network.parameters()).device
-        Checkpoint.load_objects({"network": network}, torch.load(best, map_location=device, weights_only=True))
-
-
-def save_weights(network: nn.Module, path: str | Path) -> None:
-    """Save a network's state dictionary, that of the network itself under DDP, on the main process only."""
-    if is_main_process():
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(getattr(network, "module", network).state_dict(), path)
-        logger.info("weights: %s", path)
 
 
 @torch.no_grad()

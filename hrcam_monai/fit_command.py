@@ -7,55 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
-from torch import nn
 
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.manifest import load_manifest
-from hrcam_monai.engines import calibrate, save_weights
+from hrcam_monai.engines import calibrate
 from hrcam_monai.fit import fit_head
+from hrcam_monai.weights import load_weights, save_weights
 
-HOLDERS = ("state_dict", "model_state_dict", "model", "network", "net")  # where training loops keep a state dict
 GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "roi_size")
-
-
-def load_classifier(backbone: nn.Module, path: str | Path) -> None:
-    """Load a CNN's weights: a plain state dict, or one kept under a usual key, with or without `module.` prefixes.
-
-    Args:
-        backbone: the CNN.
-        path: file of `torch.save(cnn.state_dict(), path)`, or a training checkpoint.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a file of tensors, or the weights of another network.
-
-    Example:
-        >>> from hrcam_monai.networks import StageCNN
-        >>> cnn = StageCNN()
-        >>> torch.save({"state_dict": cnn.state_dict(), "epoch": 3}, "/tmp/cnn.pt")
-        >>> load_classifier(StageCNN(), "/tmp/cnn.pt")
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint; give the file that holds the CNN's weights.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises many kinds, with pages of text
-        raise ValueError(f"{path}: not a file of weights; write it by torch.save(cnn.state_dict(), path).") from None
-    for key in HOLDERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not any(isinstance(v, torch.Tensor) for v in content.values()):
-        raise ValueError(f"{path}: holds no state dict; write it by torch.save(cnn.state_dict(), path).")
-    weights = {str(name).removeprefix("module."): value for name, value in content.items()}
-    try:
-        backbone.load_state_dict(weights)
-    except RuntimeError as error:
-        fault = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path}: weights of another network ({fault}); describe the CNN they belong to.") from None
 
 
 def fixed_augmentation(augmentation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -113,7 +74,7 @@ def overlay_of(parser: ConfigParser, taps: Sequence[str]) -> dict[str, Any]:
 def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: Path | None, tolerance: float) -> None:
     """Fit, calibrate on the validation volumes where there are some, and write the outputs."""
     set_determinism(seed)
-    load_classifier(parser.get_parsed_content("backbone"), checkpoint)
+    load_weights(parser.get_parsed_content("backbone"), checkpoint)
     network = parser.get_parsed_content("network_def")
     device = parser.get_parsed_content("device")
     network.to(device)

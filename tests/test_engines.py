@@ -7,9 +7,8 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 
-from hrcam_monai import engines
 from hrcam_monai.data import Failures
-from hrcam_monai.engines import CohortEvaluator, calibrate, last_checkpoint, load_best, load_weights, run_stage, save_weights
+from hrcam_monai.engines import CohortEvaluator, calibrate, last_checkpoint, run_stage
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.losses import MapLoss
 from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
@@ -87,41 +86,6 @@ def test_calibration_finds_the_shift_and_keeps_completeness(reference):
     assert abs(float(logits.argmax(1).float().mean()) - float(labels.float().mean())) < 0.3
     torch.testing.assert_close(pool_maps(maps, "lse", 10.0), logits)
     assert reference is None or not maps[:, reference].any()
-
-
-def test_weights_round_trip_and_errors(tmp_path):
-    net = small_net()
-    save_weights(net, tmp_path / "new" / "model.pt")
-    other = small_net()
-    other.head.weight.data.zero_()
-    load_weights(other, tmp_path / "new" / "model.pt")
-    torch.testing.assert_close(other.head.weight, net.head.weight)
-    load_weights(other, None)
-    with pytest.raises(FileNotFoundError, match="no such weights file; train first, or give the path of one"):
-        load_weights(net, tmp_path / "gone.pt")
-    with pytest.raises(ValueError, match="weights of another network .*; use the configuration they were trained with"):
-        load_weights(StageCNN(), tmp_path / "new" / "model.pt")
-
-
-def test_best_checkpoint_is_taken_when_there_is_one(tmp_path):
-    net = small_net()
-    torch.save({"network": net.state_dict()}, tmp_path / "best.pt")
-    kept = net.head.bias.clone()
-    net.head.bias.data.add_(1)
-    load_best(net, tmp_path / "nowhere")
-    assert not torch.equal(net.head.bias, kept)
-    load_best(net, tmp_path)
-    assert torch.equal(net.head.bias, kept)
-
-
-def test_the_best_checkpoint_is_read_only_when_the_main_process_has_written_it(tmp_path, monkeypatch):
-    net = small_net()
-    monkeypatch.setattr(engines, "wait", lambda: torch.save({"network": net.state_dict()}, tmp_path / "best.pt"))
-    kept = net.head.bias.clone()
-    other = small_net()
-    other.head.bias.data.add_(1)
-    load_best(other, tmp_path)
-    assert torch.equal(other.head.bias, kept)
 
 
 def test_a_subject_that_fails_does_not_stop_the_others(tmp_path: Path):

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from monai.bundle import ConfigParser
 
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.compare.study import Comparison
-from hrcam_monai.engines import load_weights
+from hrcam_monai.weights import load_weights, read_weights
 
 
 def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), **options: Any) -> ConfigParser:
@@ -48,9 +47,7 @@ def load_candidate(bundle_root: Path, spec: str) -> Candidate:
     if not name or not file:
         raise ValueError(f"network '{spec}' is not of the form NAME=WEIGHTS[:OVERLAY].")
     parser = bundle_parser(bundle_root, [o for o in listed.split(",") if o])
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"{file}: no such weights file; train first, or give the path of one.")
-    whole = "head.weight" in torch.load(file, map_location="cpu", weights_only=True)
+    whole = "head.weight" in read_weights(file)
     network = parser.get_parsed_content("network_def" if whole else "backbone")
     load_weights(network, file)
     device = parser.get_parsed_content("device")

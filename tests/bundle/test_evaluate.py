@@ -39,11 +39,17 @@ def test_weights_of_another_network(cohort, tmp_path):
     more = {"backbone::channels": [4, 6], "backbone::convs": [1, 1]}
     done = run("evaluate", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **more)
     assert done.returncode != 0
-    assert "weights of another network" in done.stderr
-    assert "use the configuration they were trained with" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "model.pt: weights of another network" in last
+    assert last.endswith("use the configuration of the network they belong to.")
 
 
 def test_classes_that_the_weights_do_not_know(cohort, tmp_path):
     done = run("evaluate", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", classes="['a','b']")
     assert done.returncode != 0
-    assert "make them the same" in done.stderr
+    assert done.stderr.strip().endswith("make them the same.")
+    three = "['a','b','c']"
+    done = run("inference", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", classes=three)
+    assert done.returncode != 0
+    assert "model.pt: weights for 2 classes, but 3 are configured; give the classes" in done.stderr.splitlines()[-1]

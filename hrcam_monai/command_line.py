@@ -1,0 +1,92 @@
+"""What `python -m monai.bundle run` lacks at a terminal: it takes a misspelt option without a word, and buries errors."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from monai.bundle import ConfigParser, run
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
+
+from hrcam_monai.data.failures import reason
+
+
+def begin(argv: Sequence[str]) -> None:
+    """See that the options of a run are known, and let its errors end with what is wrong, in one line.
+
+    A workflow that other code makes, a server's or a notebook's, is left alone.
+
+    Args:
+        argv: as `sys.argv`.
+
+    Raises:
+        ValueError: an option that nothing reads.
+
+    Example:
+        >>> begin(["server.py", "--port", "80"])
+    """
+    if argv[1:2] == ["run"]:
+        sys.excepthook = end_with_reason
+        refuse_unknown(argv)
+
+
+def end_with_reason(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An exception hook: after the traceback, the message of the exception at the bottom of it."""
+    sys.__excepthook__(kind, error, trace)
+    if isinstance(error, Exception):
+        print(f"error: {reason(error)}", file=sys.stderr)
+
+
+def refuse_unknown(argv: Sequence[str]) -> None:
+    """See that each option is a key at the top of the configurations, or one of MONAI's own.
+
+    Raises:
+        ValueError: one is not; the message names the nearest that is.
+    """
+    given = options(argv)
+    files = [f for name in ("config_file", "meta_file") for f in config_files(given.get(name, ""))]
+    known = set(ConfigParser.load_config_files(files)) if files else set()
+    known |= set(inspect.signature(run).parameters)
+    if "tracking" in given:
+        known |= {key for settings in DEFAULT_EXP_MGMT_SETTINGS.values() for key in settings["configs"]}  # type: ignore[attr-defined]
+    for option in given:
+        key = re.split("::|#", option)[0]
+        if files and key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean --{near[0]}?" if near else "the keys at the top of the configuration are the options."
+            raise ValueError(f"--{option}: no such option of {' and '.join(Path(f).name for f in files)}; {hint}")
+
+
+def options(argv: Sequence[str]) -> dict[str, str]:
+    """`--name value` and `--name=value` of a command line; names with underscores, as Fire reads them.
+
+    Example:
+        >>> options(["prog", "run", "--base-lr", "0.1", "--seed=3"])
+        {'base_lr': '0.1', 'seed': '3'}
+    """
+    found: dict[str, str] = {}
+    for position, word in enumerate(argv):
+        if word.startswith("--") and len(word) > 2:
+            name, equals, value = word[2:].partition("=")
+            found[name.replace("-", "_")] = value if equals else "".join(argv[position + 1 : position + 2])
+    return found
+
+
+def config_files(value: str) -> list[str]:
+    """The files of a `--config_file` value: a path, or a list of paths.
+
+    Example:
+        >>> config_files("['a.json','b.json']")
+        ['a.json', 'b.json']
+    """
+    try:
+        listed = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        listed = value
+    return [str(f) for f in listed] if isinstance(listed, list | tuple) else [str(listed)] if listed else []

@@ -149,5 +149,17 @@ def package(
     typer.echo(f"zip: {path} ({path.stat().st_size / 2**20:.1f} MB)")
 
 
+@app.command()
+def verify(path: Annotated[Path, typer.Argument(help="brain_mri_hrcam.zip, or the folder unpacked from it.")]) -> None:
+    """See that a package is whole, by its SHA256SUMS."""
+    from hrcam_monai.package import verify_package
+
+    try:
+        files = verify_package(path)
+    except ValueError as error:
+        raise fail(error) from None
+    typer.echo(f"{path}: {files} files, all whole")
+
+
 if __name__ == "__main__":
     app(prog_name="python -m hrcam_monai")

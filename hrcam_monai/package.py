@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 import hrcam_monai
@@ -56,6 +57,39 @@ def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Pat
     sums = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
     (folder / SUMS).write_text("".join(sums))
     return zipped(folder)
+
+
+def verify_package(path: str | Path) -> int:
+    """See that a package is whole: every file of its SHA256SUMS is there and as it was.
+
+    Args:
+        path: the folder or the zip.
+
+    Returns:
+        the number of files.
+
+    Raises:
+        ValueError: it is not; the message names the first file that is missing or altered.
+
+    Example:
+        >>> verify_package("/tmp/shared/brain_mri_hrcam.zip")  # doctest: +SKIP
+        78
+    """
+    source = Path(path)
+    try:
+        root: Path | zipfile.Path = source if source.is_dir() else zipfile.Path(source) / NAME
+        sums = (root / SUMS).read_text()
+    except (OSError, KeyError, zipfile.BadZipFile):
+        raise ValueError(f"{source}: no whole package of {NAME}; fetch it again.") from None
+    lines = [line.split("  ", 1) for line in sums.splitlines()]
+    for digest, name in lines:
+        try:
+            altered = hashlib.sha256((root / name).read_bytes()).hexdigest() != digest
+        except (OSError, KeyError, zlib.error, zipfile.BadZipFile):
+            altered = True
+        if altered:
+            raise ValueError(f"{source}: {name} is missing or altered; fetch the package again.")
+    return len(lines)
 
 
 def shared_metadata(path: Path) -> dict[str, object]:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import hrcam_monai
 from hrcam_monai.__main__ import app
-from hrcam_monai.package import NAME, build_package
+from hrcam_monai.package import NAME, build_package, verify_package
 from tests.conftest import ROOT
 
 
@@ -69,6 +69,27 @@ def test_checksums_hold_and_nothing_is_missing(unpacked):
     assert all(hashlib.sha256((unpacked / name).read_bytes()).hexdigest() == digest for digest, name in lines)
     assert {"LICENSE", "configs/inference.json", "models/model.pt", "docs/README.md", "hrcam_monai/__init__.py"} <= listed
     assert not any("__pycache__" in name for name in there)
+
+
+def test_verify_tells_what_is_not_whole(package, unpacked, tmp_path):
+    assert verify_package(package) == verify_package(unpacked) > 50
+    hurt = tmp_path / "hurt.zip"
+
+    def told(damaged):
+        result = CliRunner().invoke(app, ["verify", str(damaged)])
+        assert result.exit_code == 1
+        return result.output.strip()
+
+    content = package.read_bytes()
+    hurt.write_bytes(content[: len(content) // 2])
+    assert told(hurt) == f"error: {hurt}: no whole package of brain_mri_hrcam; fetch it again."
+    assert told(tmp_path / "gone.zip").endswith("no whole package of brain_mri_hrcam; fetch it again.")
+    spot = zipfile.ZipFile(package).getinfo(f"{NAME}/models/model.pt").header_offset + 5000
+    hurt.write_bytes(content[:spot] + bytes([content[spot] ^ 255]) + content[spot + 1 :])
+    assert told(hurt) == f"error: {hurt}: models/model.pt is missing or altered; fetch the package again."
+    folder = shutil.copytree(unpacked, tmp_path / NAME)
+    (folder / "configs" / "train.json").unlink()
+    assert told(folder) == f"error: {folder}: configs/train.json is missing or altered; fetch the package again."
 
 
 def test_metadata_asks_for_what_does_not_travel_along(unpacked):

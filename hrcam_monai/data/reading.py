@@ -6,6 +6,7 @@ import gzip
 import logging
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +17,9 @@ from monai.transforms import LoadImage
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.sources import is_dicom
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 # MONAI says at every start that its optional GPU decoder is not there; it is not used here
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
@@ -24,15 +28,19 @@ class ScanError(ValueError):
     """A scan that cannot be used: the message names the file, the fault and the remedy."""
 
 
-def check_dicom_series(folder: Path) -> None:
+def check_dicom_series(folder: Path) -> list[Dataset]:
     """See that a folder holds one complete DICOM series.
+
+    Returns:
+        header of each file, in the order of the files' names.
 
     Raises:
         ScanError: two series, a missing or doubled slice, or slices that do not lie on one line.
     """
     import pydicom
 
-    headers = [pydicom.dcmread(p, stop_before_pixels=True) for p in sorted(folder.iterdir()) if p.is_file() and is_dicom(p)]
+    files = [p for p in sorted(folder.iterdir()) if p.is_file() and is_dicom(p)]
+    headers: list[Dataset] = [pydicom.dcmread(p, stop_before_pixels=True) for p in files]
     if not headers:
         raise ScanError(f"{folder}: holds no DICOM file; give a folder with the files of one series.")
     series = {str(h.SeriesInstanceUID) for h in headers}
@@ -41,7 +49,7 @@ def check_dicom_series(folder: Path) -> None:
     if any("ImagePositionPatient" not in h or "ImageOrientationPatient" not in h for h in headers):
         raise ScanError(f"{folder}: a DICOM file has no position or orientation; export the original slices, not derived images.")
     if len(headers) < 3:
-        return
+        return headers
     orientation = np.array(headers[0].ImageOrientationPatient, dtype=float)
     if any(not np.allclose(np.array(h.ImageOrientationPatient, dtype=float), orientation, atol=1e-3) for h in headers):
         raise ScanError(f"{folder}: slices differ in orientation (a localiser?); keep the slices of one stack.")
@@ -55,6 +63,7 @@ def check_dicom_series(folder: Path) -> None:
         raise ScanError(
             f"{folder}: {lost} slice(s) missing (gap of {gaps.max():.1f} mm, others {step:.1f} mm); export the series again."
         )
+    return headers
 
 
 def check_nifti(file: Path) -> None:

@@ -1,9 +1,10 @@
-"""Write a small DICOM series."""
+"""Write small DICOM series."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -36,3 +37,45 @@ def write_series(folder: Path, slices: int = 6, skip: tuple[int, ...] = (), seri
         d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = 16, 16, 15, 0
         d.PixelData = rng.integers(50, 150, (24, 20), dtype=np.uint16).tobytes()
         pydicom.dcmwrite(folder / f"{prefix}{i:03d}.dcm", d, enforce_file_format=True)
+
+
+SHAPE = (7, 24, 20)  # slices, rows, columns
+SECRETS = {
+    "PatientName": "Quzzlewick^Jörgen",
+    "PatientID": "MRN-77341",
+    "PatientBirthDate": "19510317",
+    "StudyDate": "20190823",
+    "StudyTime": "071359",
+    "AccessionNumber": "ACC-5521",
+    "StudyID": "ST-9921",
+    "ReferringPhysicianName": "Doctorovich^Ada",
+    "InstitutionName": "Hospital Quux",
+    "StationName": "STATION-Q",
+    "OtherPatientIDs": "OTHER-118",
+    "StudyDescription": "follow-up of Quzzlewick",
+}
+
+
+def oblique_series(folder: Path) -> np.ndarray:
+    """Seven oblique slices, 1.5 x 2.5 mm every 4 mm, files in shuffled order; returns voxel [column, row, slice] to RAS."""
+    write_series(folder, slices=SHAPE[0])
+    turn = nib.eulerangles.euler2mat(0.3, -0.2, 0.15)
+    right, down, normal = turn.T
+    origin = np.array([-31.25, 12.5, -40.125])
+    for i, file in enumerate(sorted(folder.iterdir())):
+        header = pydicom.dcmread(file)
+        header.ImageOrientationPatient = [f"{v:.10f}" for v in (*right, *down)]
+        header.ImagePositionPatient = [f"{v:.8f}" for v in origin + 4.0 * i * normal]
+        header.PixelSpacing, header.SpacingBetweenSlices = [1.5, 2.5], 1.0  # a wrong one, as in real headers
+        header.SpecificCharacterSet = "ISO_IR 100"
+        for keyword, value in SECRETS.items():
+            setattr(header, keyword, value)
+        file.unlink()
+        header.save_as(folder / f"{(3 * i + 2) % SHAPE[0]}.dcm")
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([2.5 * right, 1.5 * down, 4.0 * normal, origin])
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def slices_by_uid(folder: Path) -> dict[str, pydicom.Dataset]:
+    return {str(d.SOPInstanceUID): d for d in (pydicom.dcmread(p) for p in folder.iterdir() if p.suffix == ".dcm")}

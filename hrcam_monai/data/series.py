@@ -1,0 +1,116 @@
+"""A DICOM series as what is derived from it refers to it: its slices by position, and without the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from hrcam_monai.data.reading import ScanError, check_dicom_series
+
+# what a derived object needs to know of a source slice; nothing else of its header goes on unless it is asked for
+REFERENCE = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+)  # fmt: skip
+KEPT = (*REFERENCE, "SliceThickness")
+# these must be there, but may be empty
+PATIENT = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
+    "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
+REMOVED = "patient and study modules emptied; UIDs of the source kept"
+OFF_GRID = 0.45  # voxels: a slice of a series with uneven gaps may lie so far from its voxel, which is still the nearest
+
+
+def source_slices(folder: str | Path, keep_patient: bool = False) -> list[Dataset]:
+    """The headers of a DICOM series, sorted along the slices' normal, without the patient unless that is asked for.
+
+    Args:
+        folder: folder that holds one series.
+        keep_patient: keep the whole header; otherwise only UIDs and geometry stay, the rest is empty.
+
+    Raises:
+        ScanError: no such folder, not one complete series of single-frame images, or no frame of reference.
+
+    Example:
+        >>> slices = source_slices("series")  # doctest: +SKIP
+    """
+    path = Path(folder)
+    if not path.exists():
+        raise ScanError(f"{path}: no such folder; put the series back, or run inference where it lies now.")
+    if not path.is_dir():
+        raise ScanError(f"{path}: is no folder with a DICOM series; only maps of such a series go back to DICOM.")
+    slices = []
+    for header in check_dicom_series(path):
+        missing = [keyword for keyword in REFERENCE if keyword not in header]
+        if missing:
+            raise ScanError(f"{path}: a DICOM file has no {', '.join(missing)}; export the original slices again.")
+        known = Dataset()
+        known.update({element.tag: element for element in header if keep_patient or element.keyword in KEPT})
+        for keyword in PATIENT:
+            if keyword not in known:
+                setattr(known, keyword, "")
+        if not keep_patient:
+            known.PatientIdentityRemoved, known.DeidentificationMethod = "YES", REMOVED
+        slices.append(known)
+    right, down = np.reshape(slices[0].ImageOrientationPatient, (2, 3)).astype(float)
+    normal = np.cross(right, down)
+    slices.sort(key=lambda s: float(normal @ np.array(s.ImagePositionPatient, dtype=float)))
+    for known in slices:
+        if not known.get("SliceThickness"):
+            known.SliceThickness = f"{slice_spacing(slices) or 1:.6f}"
+    return slices
+
+
+def slice_spacing(slices: Sequence[Dataset]) -> float:
+    """Mean distance of sorted slices, mm, by their positions; 0 of a single one."""
+    first, last = (np.array(s.ImagePositionPatient, dtype=float) for s in (slices[0], slices[-1]))
+    return float(np.linalg.norm(last - first)) / max(len(slices) - 1, 1)
+
+
+def to_frames(volume: np.ndarray, affine: np.ndarray, slices: Sequence[Dataset]) -> np.ndarray:
+    """The voxels of a volume in the order of the slices' pixels, found by position: nothing is interpolated.
+
+    Args:
+        volume: [X, Y, Z] on the grid of the series, its axes in any order and direction.
+        affine: voxel to RAS+ world, mm, [4, 4]. DICOM's world is LPS+.
+        slices: F headers of R x C pixels.
+
+    Returns:
+        [F, R, C], of the volume's dtype.
+
+    Raises:
+        ValueError: another number of slices or pixels; slices that do not lie on the volume's grid.
+
+    Example:
+        >>> frames = to_frames(heat, affine, source_slices("series"))  # doctest: +SKIP
+    """
+    first = slices[0]
+    rows, columns = int(first.Rows), int(first.Columns)
+    if volume.ndim != 3 or volume.size != len(slices) * rows * columns:
+        has = " x ".join(map(str, volume.shape))
+        raise ValueError(
+            f"the series has {len(slices)} slices of {columns} x {rows} pixels, its map {has} voxels; "
+            "it changed after inference: run inference again."
+        )
+    to_voxel = np.linalg.inv(affine) @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    corners = np.array([s.ImagePositionPatient for s in slices], dtype=float) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+    right, down = np.reshape(first.ImageOrientationPatient, (2, 3)).astype(float)
+    height, width = map(float, first.PixelSpacing)
+    steps = np.stack([to_voxel[:3, :3] @ down * height, to_voxel[:3, :3] @ right * width])  # one row, one column further
+    start, step = np.rint(corners).astype(int), np.rint(steps).astype(int)
+    ends = np.array([[0, 0], [0, columns - 1], [rows - 1, 0], [rows - 1, columns - 1]])
+    voxels = start[:, None] + ends @ step  # [F, 4, 3]: the corners of each slice
+    off = np.abs(corners[:, None] + ends @ steps - voxels).max()
+    outside = (voxels < 0).any() or (voxels >= volume.shape).any()
+    if off > OFF_GRID or outside or len(np.unique(start, axis=0)) < len(slices) or np.linalg.norm(np.cross(*step)) != 1:
+        raise ValueError("the slices do not lie on the grid of the map; the series changed after inference: run inference again.")
+    index = []
+    for axis in range(3):  # each index varies along one axis of the frames: small arrays that numpy broadcasts
+        i = start[:, axis, None, None]
+        i = i + step[0, axis] * np.arange(rows)[:, None] if step[0, axis] else i
+        index.append(i + step[1, axis] * np.arange(columns) if step[1, axis] else i)
+    return volume[tuple(index)]

@@ -32,6 +32,18 @@ def prediction_row(item: Row, classes: Sequence[str]) -> Row:
     return row | {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
 
 
+def read_predictions(output_dir: str | Path) -> list[dict[str, str]]:
+    """The lines of predictions.csv in a folder that inference wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    table = Path(output_dir) / "predictions.csv"
+    if not table.is_file():
+        raise FileNotFoundError(f"{table}: not found; run inference.json into this folder first.")
+    return read_csv(table)
+
+
 class PredictionWriter:
     """Writes `predictions.csv` from items that `ReadPredictiond` has taken apart, and knows what an earlier run has done.
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from hrcam_monai.csv_files import read_csv
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.distributed import is_main_process
+from hrcam_monai.predictions import read_predictions
 
 logger = logging.getLogger(__name__)
 VIEWER_MM = 2.0  # voxel size of the page's viewers: a page of many subjects must still open
@@ -100,13 +101,10 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
         >>> write_report("bundle/eval")  # doctest: +SKIP
     """
     folder = Path(output_dir)
-    table = folder / "predictions.csv"
     path = folder / "report.html"
     if not is_main_process():
         return path
-    if not table.is_file():
-        raise FileNotFoundError(f"{table}: not found; run inference.json into this folder first.")
-    rows = read_csv(table)
+    rows = read_predictions(folder)
     (folder / "overlays").mkdir(exist_ok=True)
     lines: list[str] = []
     viewers: list[dict[str, str]] = []

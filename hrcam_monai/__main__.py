@@ -61,6 +61,24 @@ def report(
 
 
 @app.command()
+def dicom(
+    output_dir: Annotated[Path, typer.Argument(help="Folder that inference wrote.")],
+    keep_patient: Annotated[
+        bool, typer.Option("--keep-patient", help="Copy patient and study from the source; otherwise they stay empty.")
+    ] = False,
+) -> None:
+    """Write the maps of DICOM series as DICOM Parametric Maps and Segmentations, beside the slices they came from."""
+    from hrcam_monai.report.dicom import write_dicom
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        path = write_dicom(output_dir, keep_patient)
+    except (ValueError, OSError, ImportError) as error:
+        raise fail(error) from None
+    typer.echo(f"dicom: {path}")
+
+
+@app.command()
 def fit_head(
     backbone: Annotated[Path, typer.Option(help="MONAI config of the CNN: _target_ and arguments.")],
     checkpoint: Annotated[Path, typer.Option(help="Its weights: a state dict, or a checkpoint that holds one.")],

@@ -14,7 +14,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "hrcam_monai", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [[], ["simulate"], ["report"], ["compare"], ["fit-head"]])
+@pytest.mark.parametrize("command", [[], ["simulate"], ["report"], ["compare"], ["fit-head"], ["dicom"]])
 def test_help(command):
     done = run(*command, "--help")
     assert done.returncode == 0

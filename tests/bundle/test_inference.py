@@ -12,6 +12,7 @@ import pytest
 
 from hrcam_monai.data.anatomy import load_anatomy, warp
 from hrcam_monai.data.lesions import lesion_profile
+from hrcam_monai.report.dicom import write_dicom
 from tests.bundle.runs import CONFIGS, run
 from tests.conftest import save_head
 from tests.data.dicom import write_series
@@ -138,6 +139,7 @@ def test_dicom_in_no_patient_name_out(tmp_path):
     write_series(tmp_path / "series", slices=8)
     result = infer(tmp_path / "series", tmp_path)
     assert result.returncode == 0, result.stderr
+    assert (write_dicom(tmp_path / "out") / "series_map.dcm").is_file()
     for path in (tmp_path / "out").rglob("*"):
         if path.is_file():
             assert b"Quzzlewick" not in path.read_bytes()

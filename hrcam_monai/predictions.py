@@ -16,6 +16,7 @@ from hrcam_monai.distributed import gather_rows, is_main_process, process_rank, 
 
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
+BEHIND = 2  # subjects whose maps may still be on their way to the disk
 
 
 def finished_items(engine: Engine) -> list[Row]:
@@ -47,7 +48,8 @@ def read_predictions(output_dir: str | Path) -> list[dict[str, str]]:
 class PredictionWriter:
     """Writes `predictions.csv` from items that `ReadPredictiond` has taken apart, and knows what an earlier run has done.
 
-    A subject's line is appended when its maps are written, so that an interrupted run can go on where it stopped. Under
+    A subject's line is appended when its maps are written, so that an interrupted run can go on where it stopped. They are
+    written behind (`SaveBehindd`), by `BEHIND` subjects at most, so that memory stays flat. Under
     torchrun each process appends to a file of its own; at the end all lines come together, sorted by subject.
     `settings.json` holds what the predictions were made with; when that has changed, every subject is computed anew.
 
@@ -72,6 +74,7 @@ class PredictionWriter:
         self.settings = {"classes": list(classes)} | {k: _fingerprint(v) for k, v in (settings or {}).items()}
         self.finished = self._earlier() if resume else []
         self.rows: list[Row] = []
+        self.pending: list[Row] = []
 
     def _earlier(self) -> list[Row]:
         """Lines of an earlier run with the same settings."""
@@ -106,7 +109,7 @@ class PredictionWriter:
 
     def start(self, _engine: Engine) -> None:
         """The lines of an earlier run become one file; this process's own lines follow."""
-        self.rows = []
+        self.rows, self.pending = [], []
         wait()  # all have read what is there
         if is_main_process():
             self._one_file(self.finished)
@@ -116,11 +119,29 @@ class PredictionWriter:
         wait()
 
     def collect(self, engine: Engine) -> None:
-        for item in finished_items(engine):
+        self.pending += finished_items(engine)
+        self._settle(engine, BEHIND)
+
+    def _settle(self, engine: Engine, behind: int) -> None:
+        """Give subjects their lines whose maps are written, and wait for all but the last `behind`."""
+        while self.pending:
+            written = self.pending[0].get("written", ())
+            if len(self.pending) <= behind and not all(future.done() for future in written):
+                return
+            item = self.pending.pop(0)
+            try:
+                for future in written:
+                    future.result()
+            except PermissionError:
+                raise  # the output folder is not the fault of this subject
+            except Exception as error:
+                engine.failures.add(item["subject"], item["file"], error)  # type: ignore[attr-defined]
+                continue
             self.rows.append(prediction_row(item, self.classes))
             append_csv(self.part, self.rows[-1:])
 
-    def finish(self, _engine: Engine) -> None:
+    def finish(self, engine: Engine) -> None:
+        self._settle(engine, 0)
         rows = gather_rows([*self.rows, *(self.finished if is_main_process() else [])])
         if is_main_process():
             self._one_file(rows)

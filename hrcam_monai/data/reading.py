@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import logging
+import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 # MONAI says at every start that its optional GPU decoder is not there; it is not used here
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", message=".*nvImageCodec.*")
 
 
 class ScanError(ValueError):
@@ -48,22 +51,39 @@ def check_dicom_series(folder: Path) -> list[Dataset]:
         raise ScanError(f"{folder}: holds {len(series)} DICOM series; put each series into a folder of its own.")
     if any("ImagePositionPatient" not in h or "ImageOrientationPatient" not in h for h in headers):
         raise ScanError(f"{folder}: a DICOM file has no position or orientation; export the original slices, not derived images.")
-    if len(headers) < 3:
-        return headers
-    orientation = np.array(headers[0].ImageOrientationPatient, dtype=float)
-    if any(not np.allclose(np.array(h.ImageOrientationPatient, dtype=float), orientation, atol=1e-3) for h in headers):
-        raise ScanError(f"{folder}: slices differ in orientation (a localiser?); keep the slices of one stack.")
-    normal = np.cross(orientation[:3], orientation[3:])
-    gaps = np.diff(sorted(float(normal @ np.array(h.ImagePositionPatient, dtype=float)) for h in headers))
+    orientations, positions = (
+        [np.array(h[tag].value, float) for h in headers] for tag in ("ImageOrientationPatient", "ImagePositionPatient")
+    )
+    fault = stack_fault(orientations, positions)
+    if fault:
+        raise ScanError(f"{folder}: {fault}")
+    return headers
+
+
+def stack_fault(orientations: Sequence[np.ndarray] | np.ndarray, positions: Sequence[np.ndarray] | np.ndarray) -> str | None:
+    """What is wrong with slices that are to be one volume, and what to do; None if nothing, or if they are too few to tell.
+
+    Args:
+        orientations: of each slice, directions of its rows and columns [6].
+        positions: of each slice, its first voxel [3], mm.
+    """
+    if len(positions) < 3:
+        return None
+    first = np.asarray(orientations[0])
+    if any(not np.allclose(o, first, atol=1e-3) for o in orientations):
+        return "slices differ in orientation (a localiser?); keep the slices of one stack."
+    places = np.sort(np.asarray(positions) @ np.cross(first[:3], first[3:]))
+    distinct, times = np.unique(places.round(2), return_counts=True)
+    if len(distinct) > 1 and times.min() == times.max() > 1:
+        return f"holds {times[0]} volumes (4-D: {times[0]} slices at each place); export the one volume to use."
+    gaps = np.diff(places)
     step = float(np.median(gaps))
     if step <= 0 or gaps.min() < 0.5 * step:
-        raise ScanError(f"{folder}: two slices lie at the same place; remove the doubled files or split the series.")
+        return "two slices lie at the same place; remove the doubled files or split the series."
     if gaps.max() > 1.5 * step:
         lost = round(float(gaps.max()) / step) - 1
-        raise ScanError(
-            f"{folder}: {lost} slice(s) missing (gap of {gaps.max():.1f} mm, others {step:.1f} mm); export the series again."
-        )
-    return headers
+        return f"{lost} slice(s) missing (gap of {gaps.max():.1f} mm, others {step:.1f} mm); export the series again."
+    return None
 
 
 def check_nifti(file: Path) -> None:
@@ -93,12 +113,13 @@ def unreadable(file: Path, error: BaseException) -> ScanError:
     )
 
 
-def read_scan(path: str | Path, channels: int = 1) -> MetaTensor:
+def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaTensor:
     """Read a volume: NIfTI, NRRD, MHA/MHD, or a folder with one DICOM series.
 
     Args:
         path: file or DICOM folder.
         channels: channels expected.
+        blank: one value all over is right, as in an empty mask.
 
     Returns:
         float32 MetaTensor [channels, X, Y, Z] with its affine (RAS+ world).
@@ -142,7 +163,7 @@ def read_scan(path: str | Path, channels: int = 1) -> MetaTensor:
     if not torch.isfinite(image).all():
         bad = int((~torch.isfinite(image)).sum())
         raise ScanError(f"{file}: {bad} voxels are NaN or infinite; replace them (0 outside the brain) and save again.")
-    if float(image.min()) == float(image.max()):
+    if not blank and float(image.min()) == float(image.max()):
         raise ScanError(f"{file}: every voxel is {float(image.min()):g}; it shows nothing: check how it was made.")
     image.meta["original_channel_dim"] = 0
     return image

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from hrcam_monai.data.anatomy import Anatomy, load_anatomy, smooth_field, warp
 from hrcam_monai.data.lesions import Lesion, add_lesions
+from hrcam_monai.data.writing import write_volume
 
 CLASSES = ("normal", "abnormal")
 SPLITS = ("training", "validation", "test")
@@ -116,15 +117,6 @@ def _anatomies(paths: tuple[str, ...]) -> list[Anatomy]:
     return [load_anatomy(p) for p in paths] or [load_anatomy()]
 
 
-def _save(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    """Write whole or not at all, so that an interrupted run leaves no half file behind."""
-    image = nib.Nifti1Image(array, affine)
-    image.header.set_xyzt_units("mm")
-    partial_path = path.with_name(f".{path.name}")
-    nib.save(image, partial_path)
-    partial_path.replace(path)
-
-
 def _make(cohort: Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict[str, object]:
     """Make one subject unless it is there, and return its manifest entry."""
     index, planned = job
@@ -138,8 +130,8 @@ def _make(cohort: Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict
         subject = simulate_subject(anatomy, rng, None if grade == "none" else grade, cohort.spacing)
         if index >= cohort.subjects - cohort.oblique:
             subject = turned(subject)
-        _save(subject.image, subject.affine, folder / image)
-        _save(subject.mask, subject.affine, folder / mask)
+        write_volume(subject.image, subject.affine, folder / image)
+        write_volume(subject.mask, subject.affine, folder / mask)
         content = {
             "anatomy": anatomy.name,
             "lesions": [x.record() for x in subject.lesions],

@@ -7,12 +7,24 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
-def write_series(folder: Path, slices: int = 6, skip: tuple[int, ...] = (), series: str | None = None, prefix: str = "s") -> None:
-    """An axial MR series of noise, 2 x 2 x 3 mm, tilted by 10 degrees, with the given slices left out."""
+def write_series(
+    folder: Path,
+    slices: int = 6,
+    skip: tuple[int, ...] = (),
+    series: str | None = None,
+    prefix: str = "s",
+    values: np.ndarray | None = None,
+    places: tuple[int, ...] | None = None,
+    **fields: object,
+) -> None:
+    """An axial MR series of noise, 2 x 2 x 3 mm, tilted by 10 degrees, with the given slices left out.
+
+    Other values [slices, 24, 20], places along the stack and header fields can be given.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     uid = series or generate_uid()
     cos, sin = np.cos(np.deg2rad(10)), np.sin(np.deg2rad(10))
@@ -27,15 +39,19 @@ def write_series(folder: Path, slices: int = 6, skip: tuple[int, ...] = (), seri
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         d = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
         d.SOPClassUID, d.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-        d.PatientName, d.PatientID, d.Modality = "Quzzlewick^Jane", "1", "MR"
+        d.PatientName, d.PatientID, d.Modality = "Quzzlewick^Jane", "PID778899", "MR"
+        d.PatientBirthDate, d.StudyDate, d.AccessionNumber = "19510203", "20240506", "ACC4711"
         d.StudyInstanceUID, d.SeriesInstanceUID, d.FrameOfReferenceUID = "1.2.3", uid, "1.2.4"
         d.InstanceNumber = i + 1
-        d.ImagePositionPatient = [float(v) for v in np.array([-20.0, -24.0, 0.0]) + 3.0 * i * normal]
+        d.ImagePositionPatient = [float(v) for v in np.array([-20.0, -24.0, 0.0]) + 3.0 * (places or range(slices))[i] * normal]
         d.ImageOrientationPatient = [1, 0, 0, 0, float(cos), float(sin)]
         d.PixelSpacing, d.SliceThickness = [2.0, 2.0], 3.0
         d.Rows, d.Columns, d.SamplesPerPixel, d.PhotometricInterpretation = 24, 20, 1, "MONOCHROME2"
         d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = 16, 16, 15, 0
-        d.PixelData = rng.integers(50, 150, (24, 20), dtype=np.uint16).tobytes()
+        noise = rng.integers(50, 150, (24, 20), dtype=np.uint16)
+        d.PixelData = (noise if values is None else values[i].astype(np.uint16)).tobytes()
+        for name, value in fields.items():
+            setattr(d, name, value)
         pydicom.dcmwrite(folder / f"{prefix}{i:03d}.dcm", d, enforce_file_format=True)
 
 
@@ -79,3 +95,35 @@ def oblique_series(folder: Path) -> np.ndarray:
 
 def slices_by_uid(folder: Path) -> dict[str, pydicom.Dataset]:
     return {str(d.SOPInstanceUID): d for d in (pydicom.dcmread(p) for p in folder.iterdir() if p.suffix == ".dcm")}
+
+
+def _item(**fields: object) -> Dataset:
+    item = Dataset()
+    for name, value in fields.items():
+        setattr(item, name, value)
+    return item
+
+
+def write_multiframe(folder: Path, values: np.ndarray, places: list[int]) -> None:
+    """One enhanced MR file of the same stack, its frames [n, 24, 20] at these places."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_series(folder, 1)
+    file = folder / "s000.dcm"
+    d = pydicom.dcmread(file)
+    d.file_meta.MediaStorageSOPClassUID = d.SOPClassUID = EnhancedMRImageStorage
+    turn, origin = list(d.ImageOrientationPatient), np.array(d.ImagePositionPatient, float)
+    normal = np.cross(np.array(turn[:3], float), np.array(turn[3:], float))
+    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        del d[tag]
+    d.NumberOfFrames, d.ImageType = len(places), ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    d.SharedFunctionalGroupsSequence = [
+        _item(
+            PlaneOrientationSequence=[_item(ImageOrientationPatient=turn)],
+            PixelMeasuresSequence=[_item(PixelSpacing=[2.0, 2.0], SliceThickness=3.0, SpacingBetweenSlices=3.0)],
+        )
+    ]
+    d.PerFrameFunctionalGroupsSequence = [
+        _item(PlanePositionSequence=[_item(ImagePositionPatient=[float(v) for v in origin + 3.0 * p * normal])]) for p in places
+    ]
+    d.PixelData = values.astype(np.uint16).tobytes()
+    pydicom.dcmwrite(file, d, enforce_file_format=True)

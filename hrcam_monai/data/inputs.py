@@ -1,0 +1,164 @@
+"""What a folder of DICOM or BIDS holds for each subject: image, brain mask, lesion mask."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hrcam_monai.data.bids import bids_image, is_bids
+from hrcam_monai.data.dicom_series import Series, choose_series, find_series, read_series
+from hrcam_monai.data.itk_images import from_array
+from hrcam_monai.data.manifest import ManifestError
+from hrcam_monai.data.reading import ScanError, read_scan
+from hrcam_monai.data.sources import is_dicom, is_scan
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a subject's files are found.
+
+    Attributes:
+        source: the folder.
+        bids: laid out as BIDS; else one sub-folder of DICOM a subject.
+        series: regular expression on the series' description (DICOM).
+        suffix, match: see `bids_image` (BIDS).
+        brain_masks, masks: folder, or pattern with {subject}; see `subject_file`.
+    """
+
+    source: Path
+    bids: bool
+    series: str | None = None
+    suffix: str = "T1w"
+    match: str | None = None
+    brain_masks: str | None = None
+    masks: str | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A subject's files; `remark` says if a rule was stretched."""
+
+    image: Path | Series
+    brain: Path | None
+    lesions: Path | None
+    remark: str | None = None
+
+
+def find_subjects(source: Path) -> tuple[bool, list[str]]:
+    """Whether the folder is BIDS, and the names of its subjects.
+
+    Raises:
+        ManifestError: no such folder, no subject, or DICOM files directly in it.
+    """
+    if not source.is_dir():
+        raise ManifestError(f"{source}: no such folder; give a BIDS folder, or one with a sub-folder of DICOM a subject.")
+    if is_bids(source):
+        names = sorted(p.name for p in source.glob("sub-*") if p.is_dir())
+        if not names:
+            raise ManifestError(f"{source}: is a BIDS folder without a subject; expected sub-*/anat/*_T1w.nii.gz.")
+        return True, names
+    files = [p for p in sorted(source.iterdir()) if p.is_file()]
+    if any(map(is_dicom, files)):
+        raise ManifestError(f"{source}: holds DICOM files itself; give the folder above it, with one sub-folder a subject.")
+    names = sorted(p.name for p in source.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not names:
+        hint = "; for NIfTI files make a BIDS folder" if any(map(is_scan, files)) else ""
+        raise ManifestError(f"{source}: holds no sub-folders; expected one of DICOM files a subject, or sub-*/anat (BIDS){hint}.")
+    return False, names
+
+
+def subject_file(place: str, subject: str, option: str) -> Path | None:
+    """A subject's file in a folder or by a pattern; None if there is none.
+
+    Args:
+        place: a folder, searched to any depth for volumes whose name is the subject's or begins with it and `_` or `.`
+            (if several fit, those with "mask" in the name); or a pattern such as masks/{subject}/*_mask.nii.gz.
+        subject: its name.
+        option: for the message.
+
+    Raises:
+        ScanError: several fit.
+    """
+    if "{subject}" in place or any(c in place for c in "*?["):
+        path = Path(place.replace("{subject}", subject)).absolute()
+        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    else:
+        begins = re.compile(rf"{re.escape(subject)}[_.]")
+        found = sorted(p for p in Path(place).rglob("*") if begins.match(p.name) and is_scan(p))
+        if len(found) > 1:
+            found = [p for p in found if "mask" in p.name.lower()] or found
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found[:4])
+        raise ScanError(
+            f"{option}: {len(found)} files fit {subject}: {names}; give a pattern such as 'DIR/{{subject}}*_mask.nii.gz'."
+        )
+    return found[0] if found else None
+
+
+def locate(choice: Choice, subject: str) -> Inputs:
+    """The files of one subject.
+
+    Raises:
+        ScanError: no image or several, or a brain mask that was promised is missing.
+    """
+    folder = choice.source / subject
+    image: Path | Series
+    remark = None
+    if choice.bids:
+        image = bids_image(folder, choice.suffix, choice.match)
+    else:
+        image, remark = choose_series(find_series(folder), choice.series)
+    brain = subject_file(choice.brain_masks, subject, "--brain-masks") if choice.brain_masks else None
+    if choice.brain_masks and brain is None:
+        raise ScanError(f"--brain-masks: {choice.brain_masks} has no mask of {subject}; make one, or leave the subject out.")
+    lesions = subject_file(choice.masks, subject, "--masks") if choice.masks else None
+    return Inputs(image, brain, lesions, remark)
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def input_hashes(inputs: Inputs) -> dict[str, str]:
+    """sha256 of each input; of a DICOM series, of the hashes of its slices along the stack."""
+    hashes = {}
+    if isinstance(inputs.image, Series):
+        hashes["image"] = hashlib.sha256("".join(map(file_hash, inputs.image.files)).encode()).hexdigest()
+    else:
+        hashes["image"] = file_hash(inputs.image)
+    masks = {"brain_mask": inputs.brain, "lesion_mask": inputs.lesions}
+    return hashes | {key: file_hash(path) for key, path in masks.items() if path}
+
+
+def read_image(inputs: Inputs) -> Any:
+    """The subject's image as an itk image, float32.
+
+    Raises:
+        ScanError: what `read_series` and `read_scan` refuse, or axes that are not at right angles.
+    """
+    return read_series(inputs.image) if isinstance(inputs.image, Series) else _read(inputs.image)
+
+
+def read_mask(path: Path) -> Any:
+    """A mask as an itk image, uint8; an empty one is one too.
+
+    Raises:
+        ScanError: what `read_scan` refuses, or values that are no whole numbers from 0 to 255.
+    """
+    return _read(path, mask=True)
+
+
+def _read(path: Path, mask: bool = False) -> Any:
+    scan = read_scan(path, blank=mask)
+    array = scan[0].numpy()
+    if mask and not ((array >= 0) & (array <= 255) & (array == array.round())).all():
+        raise ScanError(f"{path}: is no mask: its values are not whole numbers from 0 to 255; round or threshold it.")
+    try:
+        return from_array(array.astype("uint8") if mask else array, scan.affine.numpy())
+    except ValueError as error:
+        raise ScanError(f"{path}: {error}") from None

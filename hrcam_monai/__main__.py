@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,6 +44,66 @@ def simulate(
     except (ValueError, OSError) as error:
         raise fail(error) from None
     typer.echo(f"manifest: {path}")
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="BIDS folder, or a folder with one sub-folder of DICOM files a subject.")],
+    output: Annotated[Path, typer.Option(help="Folder of images, sidecars and manifest.json; a second call finishes the first.")],
+    series: Annotated[str | None, typer.Option(help="DICOM: regular expression on the series' description or protocol.")] = None,
+    suffix: Annotated[str, typer.Option(help="BIDS: which images.")] = "T1w",
+    match: Annotated[str | None, typer.Option(help="BIDS: regular expression on the file's name, as ce-gd or ses-1.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV or TSV with the columns subject (or participant_id) and label; BIDS: participants.tsv."),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the labels; group, diagnosis or label if not given.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Class that means nothing found; guessed, and told, if not given.")
+    ] = None,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="No labels and no manifest: images for inference.")] = False,
+    n4: Annotated[bool, typer.Option(help="Correct the bias field (N4).")] = True,
+    iterations: Annotated[str, typer.Option(help="Of N4, a level each.")] = "50,50,50,50",
+    register: Annotated[str, typer.Option(help="none, rigid or affine, to the ICBM152 template.")] = "none",
+    spacing: Annotated[float, typer.Option(min=0.5, help="Voxel size of registered images, mm.")] = 1.0,
+    min_similarity: Annotated[float | None, typer.Option(help="What a registration must reach; see docs/prepare.md.")] = None,
+    brain_masks: Annotated[str | None, typer.Option(help="Folder, or pattern such as 'masks/{subject}*_mask.nii.gz'.")] = None,
+    keep_skull: Annotated[bool, typer.Option("--keep-skull", help="Go on with images that seem to hold a skull.")] = False,
+    masks: Annotated[str | None, typer.Option(help="Lesion masks, for evaluation: folder or pattern, as --brain-masks.")] = None,
+    split: Annotated[tuple[float, float, float], typer.Option(help="Shares of training, validation and test.")] = (4, 1, 1),
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
+) -> None:
+    """Make a folder of DICOM or BIDS ready: NIfTI images, a sidecar each, and a manifest with splits by subject."""
+    from hrcam_monai.data.prepare import iterations_of
+    from hrcam_monai.data.prepare import prepare as run
+    from hrcam_monai.data.steps import Steps
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    chosen: dict[str, Any] = {
+        "series": series,
+        "suffix": suffix,
+        "match": match,
+        "brain_masks": brain_masks,
+        "masks": masks,
+        "labels": labels,
+        "label_column": label_column,
+        "reference": reference,
+        "unlabelled": unlabelled,
+        "split": split,
+        "seed": seed,
+        "workers": workers,
+    }
+    try:
+        least = {} if min_similarity is None else {"min_similarity": min_similarity}
+        path = run(
+            source, output, Steps(n4, iterations_of(iterations), register, spacing, keep_skull=keep_skull, **least), **chosen
+        )
+    except (ValueError, OSError, RuntimeError) as error:
+        raise fail(error) from None
+    typer.echo(f"prepared: {path}")
 
 
 @app.command()

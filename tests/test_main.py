@@ -4,17 +4,21 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from hrcam_monai.networks import HRCAMNet, StageCNN
+from tests.data.dicom import write_series
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "hrcam_monai", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [[], ["simulate"], ["report"], ["compare"], ["fit-head"], ["dicom"]])
+@pytest.mark.parametrize(
+    "command", [[], ["simulate"], ["prepare"], ["report"], ["dicom"], ["compare"], ["fit-head"], ["package"], ["verify"]]
+)
 def test_help(command):
     done = run(*command, "--help")
     assert done.returncode == 0
@@ -43,6 +47,24 @@ def test_simulate(tmp_path):
     again = run(*arguments, "--seed", "8")
     assert again.returncode != 0
     assert "this folder holds a cohort of other settings; choose another --output." in again.stderr
+
+
+def test_prepare(tmp_path):
+    for i, name in enumerate(("s1", "s2")):
+        write_series(tmp_path / "in" / name, values=np.pad(np.full((4, 20, 16), 90 + i), ((1, 1), (2, 2), (2, 2))))
+    (tmp_path / "labels.tsv").write_text("participant_id\tdiagnosis\ns1\tcontrol\ns2\tpatient\n")
+    common = ["prepare", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--workers", "1"]
+    done = run(*common, "--labels", str(tmp_path / "labels.tsv"), "--no-n4", "--split", "0", "0", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"prepared: {tmp_path / 'out' / 'manifest.json'}\n"
+    assert "classes: control (reference), patient" in done.stderr
+    assert len(json.loads((tmp_path / "out" / "manifest.json").read_text())["test"]) == 2
+    bad = run(*common, "--unlabelled", "--no-n4", "--series", "FLAIR")
+    assert bad.returncode == 1
+    assert bad.stderr.endswith(f"2 subject(s) could not be processed; see {tmp_path / 'out' / 'failures.csv'}\n")
+    gone = run("prepare", str(tmp_path / "gone"), "--output", str(tmp_path / "out"))
+    assert gone.returncode == 1
+    assert gone.stderr.startswith(f"error: {tmp_path / 'gone'}: no such folder; give a BIDS folder")
 
 
 def test_report_of_a_folder_without_predictions(tmp_path):

@@ -1,0 +1,142 @@
+"""The steps that make an image ready: brain mask, bias correction, registration. Pure functions on itk images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hrcam_monai.data.bias_field import correct_bias, tissue_mask
+from hrcam_monai.data.itk_images import image_like, itk_types, resample
+from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
+
+MOST_BRAIN_LITRES = 2.2  # with its fluid; heads hold three and more
+LEAST_AIR = 0.2  # a brain fills about half of the tightest box
+TRACE = 1e-3
+KEPT = (0.8, 1.25)  # share of a mask's volume that must be left when it is drawn on the image's grid
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to every image; written into its sidecar.
+
+    Attributes:
+        n4: correct the bias field.
+        iterations: of N4, a level each.
+        register: "none", "rigid" or "affine".
+        spacing: voxel size of a registered image, mm.
+        min_similarity: what a registration must reach (`registration.similarity`).
+        keep_skull: go on with an image that seems to hold a skull.
+    """
+
+    n4: bool = True
+    iterations: tuple[int, ...] = (50, 50, 50, 50)
+    register: str = "none"
+    spacing: float = 1.0
+    min_similarity: float = MIN_SIMILARITY
+    keep_skull: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The image and its lesion mask on one grid; for a registered one how well it fits, and template to scan [4, 4] (RAS+)."""
+
+    image: Any
+    lesions: Any | None
+    skull: bool
+    similarity: float | None = None
+    matrix: np.ndarray | None = None
+
+
+def stripped_brain(image: Any) -> Any | None:
+    """The brain of a skull-stripped image, as a uint8 itk image; None if the image seems to hold a skull.
+
+    Stripped means: the value most common on the box's faces is that of one fifth of all voxels or more (air that a tool
+    has set; a scanner's is noise), and all else fills no more than a brain.
+    """
+    array = itk_types()[0].array_view_from_image(image)
+    faces = np.concatenate([array[s].ravel() for a in range(3) for s in ((slice(None),) * a + (i,) for i in (0, -1))])
+    values, counts = np.unique(faces, return_counts=True)
+    air = values[counts.argmax()]
+    # a thousandth of the brightest tissue is air too: interpolation leaves such traces
+    inside = np.abs(array - air) > TRACE * (np.percentile(array, 99.5) - air)
+    if inside.mean() > 1 - LEAST_AIR or _litres(inside, image) > MOST_BRAIN_LITRES:
+        return None
+    return image_like(inside.astype(np.uint8), image)
+
+
+def _litres(inside: np.ndarray, image: Any) -> float:
+    return float(inside.sum() * np.prod(list(image.GetSpacing())) / 1e6)
+
+
+def on_grid_of(image: Any, mask: Any, name: str) -> Any:
+    """A mask on the image's grid, by nearest neighbour in world space: the same voxels if the grids are the same.
+
+    Raises:
+        ValueError: it does not lie on the image.
+    """
+    itk = itk_types()[0]
+    moved = resample(mask, image, nearest=True)
+    before, after = (_litres(itk.array_view_from_image(m) > 0, m) for m in (mask, moved))
+    if before and not KEPT[0] <= after / before <= KEPT[1]:
+        raise ValueError(
+            f"its {name} does not lie on it ({after / before:.0%} of the mask is left on the image's grid); "
+            "make the mask from this very image."
+        )
+    return moved
+
+
+def _times(image: Any, mask: Any) -> Any:
+    """The image with air (0) outside the mask."""
+    view = itk_types()[0].array_view_from_image
+    return image_like(np.where(view(mask) > 0, view(image), 0).astype(np.float32), image)
+
+
+def process(image: Any, steps: Steps, brain: Any | None = None, lesions: Any | None = None) -> Prepared:
+    """Do the steps to one image.
+
+    Args:
+        image: itk image, float32.
+        steps: which.
+        brain: uint8 itk image, its brain mask; by default found if the image is skull-stripped.
+        lesions: uint8 itk image, lesion mask; goes where the image goes.
+
+    Raises:
+        ValueError: it seems to hold a skull, a mask does not lie on it or is empty, or its registration failed. The
+            message begins after the image's name.
+    """
+    view = itk_types()[0].array_view_from_image
+    if brain is not None:
+        brain = on_grid_of(image, image_like((view(brain) > 0).astype(np.uint8), brain), "brain mask")
+        if not view(brain).any():
+            raise ValueError("its brain mask is empty; make it again.")
+    else:
+        brain = stripped_brain(image)
+    if brain is None and not steps.keep_skull:
+        raise ValueError(
+            "seems to hold a skull (no clean air, or more tissue than a brain); strip it with HD-BET or SynthStrip and give "
+            "--brain-masks, or go on with --keep-skull."
+        )
+    if lesions is not None:
+        lesions = on_grid_of(image, lesions, "lesion mask")
+    if steps.n4:
+        image = correct_bias(image, tissue_mask(image) if brain is None else brain, steps.iterations)
+    stripped = image if brain is None else _times(image, brain)
+    if steps.register == "none":
+        return Prepared(stripped, lesions, brain is None)
+    transform = register(stripped, steps.register, whole_head=brain is None)
+    fit = similarity(stripped, transform)
+    if fit < steps.min_similarity:
+        raise ValueError(
+            f"registration failed (similarity {fit:.3f}, at least {steps.min_similarity:g} expected); look whether it is a "
+            "whole brain and well stripped, or use --register none."
+        )
+    grid = template_grid(steps.spacing)
+    # interpolated before the brain is cut out, so that its edge is not mixed with air
+    moved = resample(image, grid, transform)
+    if brain is not None:
+        moved = _times(moved, resample(brain, grid, transform, nearest=True))
+    if lesions is not None:
+        lesions = resample(lesions, grid, transform, nearest=True)
+    return Prepared(moved, lesions, brain is None, fit, matrix(transform))

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from hrcam_monai.data import ManifestError, load_manifest
+from hrcam_monai.data.prepare import iterations_of, prepare
+from hrcam_monai.data.steps import Steps
+from tests.data.dicom import write_series
+
+PLAIN = Steps(n4=False)
+AFFINE = np.array([[-2.9, 0.3, 0, 30], [-0.3, -2.9, 0, 40], [0, 0, 4, -20], [0, 0, 0, 1]])
+
+
+def brain(seed: int, shape=(20, 24, 6)) -> np.ndarray:
+    grid = np.stack(np.meshgrid(*[np.linspace(-1.2, 1.2, n) for n in shape], indexing="ij"))
+    return (np.random.default_rng(seed).integers(80, 120, shape) * ((grid**2).sum(0) < 1)).astype(np.float32)
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+@pytest.fixture
+def bids(tmp_path):
+    """Six subjects, three of each group."""
+    rows = ["participant_id\tage\tgroup"]
+    for i in range(6):
+        save(tmp_path / "bids" / f"sub-{i}" / "anat" / f"sub-{i}_T1w.nii.gz", brain(i))
+        rows.append(f"sub-{i}\t30\t{('patient', 'control')[i % 2]}")
+    (tmp_path / "bids" / "participants.tsv").write_text("\n".join(rows))
+    return tmp_path / "bids"
+
+
+@pytest.fixture
+def dicom(tmp_path):
+    """Two subjects of skull-stripped slices, whose headers and file names hold a name."""
+    for i, name in enumerate(("p1", "p2")):
+        folder = tmp_path / "dicom" / name / "Quzzlewick_Jane"
+        write_series(folder, prefix="QUZZLEWICK", values=brain(i).transpose(2, 1, 0), SeriesDescription="T1 of Quzzlewick")
+        write_series(folder, 3, prefix="QUZZLEWICK_loc", SeriesDescription="localizer")
+    (tmp_path / "labels.csv").write_text("subject,label\np1,tumour\np2,normal\n")
+    return tmp_path / "dicom"
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def failures(folder: Path) -> dict[str, str]:
+    return {row["subject"]: row["error"] for row in csv.DictReader((folder / "failures.csv").open())}
+
+
+def run(source, output, steps=PLAIN, **options):
+    return prepare(source, output, steps, **{"workers": 1, "split": (1, 1, 1), **options})
+
+
+def test_bids_to_a_manifest(bids, tmp_path):
+    lesions = np.zeros((20, 24, 6), np.uint8)
+    lesions[8:11, 9:12, 3] = 2
+    save(tmp_path / "lesions" / "sub-0_mask.nii.gz", lesions)
+    save(tmp_path / "lesions" / "sub-01_mask.nii.gz", lesions)  # of another subject
+    path = run(bids, tmp_path / "out", masks=str(tmp_path / "lesions"))
+    manifest = load_manifest(path, strict=True)
+    assert manifest.classes == ["control", "patient"]
+    for split in ("training", "validation", "test"):
+        assert sorted(e["label"] for e in manifest.items(split)) == [0, 1]
+    entries = {e["subject"]: e for s in manifest.entries.values() for e in s}
+    assert [s for s, e in sorted(entries.items()) if "mask" in e] == ["sub-0"]
+    np.testing.assert_array_equal(nib.load(entries["sub-0"]["mask"]).get_fdata(), lesions)
+    for i in range(6):
+        image = nib.load(entries[f"sub-{i}"]["image"])
+        np.testing.assert_array_equal(image.get_fdata(), brain(i))
+        np.testing.assert_allclose(image.affine, AFFINE, atol=1e-5)
+    record = json.loads((tmp_path / "out" / "images" / "sub-0.json").read_text())
+    source = bids / "sub-0" / "anat" / "sub-0_T1w.nii.gz"
+    assert record["source"] == {"file": "sub-0/anat/sub-0_T1w.nii.gz"}
+    assert record["inputs"]["image"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert record["outputs"] == {k: digest(tmp_path / "out")[f"{k}s/sub-0.nii.gz"] for k in ("image", "mask")}
+    assert record["steps"]["n4"] is False
+    assert "itk" in record["versions"]
+
+
+def test_dicom_keeps_its_geometry_and_no_name(dicom, tmp_path, caplog, capfd):
+    caplog.set_level(logging.INFO)
+    run(dicom, tmp_path / "out", labels=tmp_path / "labels.csv", split=(1, 0, 0))
+    manifest = load_manifest(tmp_path / "out", strict=True)
+    assert [(e["subject"], e["label"]) for e in manifest.items("training")] == [("p1", 1), ("p2", 0)]
+    image = nib.load(tmp_path / "out" / "images" / "p1.nii.gz")
+    sin, cos = np.sin(np.deg2rad(10)), np.cos(np.deg2rad(10))
+    for i, j, k in ((0, 0, 0), (19, 23, 0), (3, 5, 5)):
+        lps = (
+            np.array([-20.0, -24.0, 0.0])
+            + 2 * i * np.array([1, 0, 0])
+            + 2 * j * np.array([0, cos, sin])
+            + 3 * k * np.array([0, -sin, cos])
+        )
+        np.testing.assert_allclose((image.affine @ [i, j, k, 1])[:3], lps * [-1, -1, 1], atol=1e-3)
+    np.testing.assert_array_equal(image.get_fdata(), brain(0))
+    record = json.loads((tmp_path / "out" / "images" / "p1.json").read_text())
+    assert record["source"] == {"series": "T1 of ***", "slices": 6, "files": 6}
+
+    # and when it fails
+    (dicom / "p3").mkdir()
+    write_series(dicom / "p3" / "Quzzlewick", skip=(2,), SeriesDescription="Quzzlewick T1")
+    write_series(dicom / "p4", prefix="QUZZLEWICK", SeriesDescription="T1")
+    (dicom / "p4" / "QUZZLEWICK000.dcm").write_bytes((dicom / "p4" / "QUZZLEWICK000.dcm").read_bytes()[:-99])
+    (tmp_path / "labels.csv").write_text("subject,label\np1,tumour\np2,normal\np3,tumour\np4,normal\n")
+    with pytest.raises(SystemExit):
+        run(dicom, tmp_path / "out", labels=tmp_path / "labels.csv", split=(1, 0, 0))
+    assert sorted(failures(tmp_path / "out")) == ["p3", "p4"]
+    told = [caplog.text, *capfd.readouterr()]
+    for file in sorted((tmp_path / "out").rglob("*")):
+        told.append(file.name)
+        if file.is_file():
+            raw = file.read_bytes()
+            told.append((gzip.decompress(raw) if file.name.endswith(".gz") else raw).decode("latin-1"))
+    for secret in ("quzzlewick", "jane", "pid778899", "19510203", "20240506", "acc4711", "1.2.826"):
+        assert not any(secret in text.lower() for text in told), secret
+
+
+@pytest.mark.parametrize("steps", [PLAIN, pytest.param(Steps(iterations=(2,)), marks=pytest.mark.slow)])
+def test_interrupted_and_resumed_is_the_same_as_uninterrupted(bids, tmp_path, steps):
+    run(bids, tmp_path / "a", steps)
+    first = digest(tmp_path / "a")
+    run(bids, tmp_path / "b", steps, workers=2)
+    assert digest(tmp_path / "b") == first
+    images = tmp_path / "b" / "images"
+    (images / "sub-1.json").unlink()  # the image was written, its sidecar was not
+    (images / "sub-2.nii.gz").write_bytes(b"cut")
+    (tmp_path / "b" / "manifest.json").unlink()
+    kept = (images / "sub-0.nii.gz").stat().st_mtime_ns
+    run(bids, tmp_path / "b", steps)
+    assert digest(tmp_path / "b") == first
+    assert (images / "sub-0.nii.gz").stat().st_mtime_ns == kept
+
+
+def test_another_input_or_option_is_made_anew(bids, tmp_path):
+    run(bids, tmp_path / "out")
+    image = tmp_path / "out" / "images" / "sub-0.nii.gz"
+    before = {f.name: f.stat().st_mtime_ns for f in image.parent.iterdir()}
+    save(bids / "sub-0" / "anat" / "sub-0_T1w.nii.gz", brain(77))
+    run(bids, tmp_path / "out")
+    changed = [f.name for f in image.parent.iterdir() if f.stat().st_mtime_ns != before[f.name]]
+    assert sorted(changed) == ["sub-0.json", "sub-0.nii.gz"]
+    run(bids, tmp_path / "out", Steps(n4=False, spacing=2.0))
+    assert json.loads((image.parent / "sub-3.json").read_text())["steps"]["spacing"] == 2.0
+
+
+def test_one_bad_subject_does_not_stop_the_rest(bids, tmp_path):
+    run(bids, tmp_path / "out")
+    splits = {e["subject"]: e["split"] for s in load_manifest(tmp_path / "out").entries.values() for e in s}
+    file = bids / "sub-0" / "anat" / "sub-0_T1w.nii.gz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:300])
+    save(bids / "sub-1" / "anat" / "sub-1_acq-2_T1w.nii.gz", brain(9))
+    save(bids / "sub-9" / "anat" / "sub-9_T1w.nii.gz", brain(10))  # not in participants.tsv
+    with pytest.raises(SystemExit) as stop:
+        run(bids, tmp_path / "out")
+    assert stop.value.code == 1
+    found = failures(tmp_path / "out")
+    assert sorted(found) == ["sub-0", "sub-1", "sub-9"]
+    assert found["sub-0"].startswith(f"{file}: cannot be read as an image (")
+    assert found["sub-1"].startswith(f"{bids / 'sub-1'}: 2 images fit: sub-1_T1w.nii.gz, sub-1_acq-2_T1w.nii.gz; choose one")
+    assert found["sub-9"] == "has no label in participants.tsv; add its line, or take the folder away"
+    assert not (tmp_path / "out" / "images" / "sub-0.nii.gz").exists()  # of the earlier run
+    left = {e["subject"]: e["split"] for s in load_manifest(tmp_path / "out").entries.values() for e in s}
+    assert left == {s: splits[s] for s in ("sub-2", "sub-3", "sub-4", "sub-5")}
+    file.write_bytes(whole)  # mended: no other subject moves
+    (bids / "sub-1" / "anat" / "sub-1_acq-2_T1w.nii.gz").unlink()
+    (bids / "sub-9" / "anat" / "sub-9_T1w.nii.gz").unlink()
+    (bids / "sub-9" / "anat").rmdir()
+    (bids / "sub-9").rmdir()
+    run(bids, tmp_path / "out")
+    assert {e["subject"]: e["split"] for s in load_manifest(tmp_path / "out").entries.values() for e in s} == splits
+    assert not (tmp_path / "out" / "failures.csv").exists()
+
+
+def test_the_same_image_under_two_names(bids, tmp_path):
+    save(bids / "sub-3" / "anat" / "sub-3_T1w.nii.gz", brain(0))
+    with pytest.raises(SystemExit):
+        run(bids, tmp_path / "out")
+    assert failures(tmp_path / "out") == {
+        "sub-0": "has the same image as sub-3; remove what is a copy",
+        "sub-3": "has the same image as sub-0; remove what is a copy",
+    }
+    assert len([e for s in load_manifest(tmp_path / "out").entries.values() for e in s]) == 4
+
+
+def test_brain_masks(bids, tmp_path):
+    for i in range(1, 6):
+        save(tmp_path / "masks" / f"sub-{i}" / f"sub-{i}_desc-brain_mask.nii.gz", (brain(i) > 100).astype(np.uint8))
+        save(tmp_path / "masks" / f"sub-{i}" / f"sub-{i}_T1w.nii.gz", brain(i))
+    with pytest.raises(SystemExit):
+        run(bids, tmp_path / "out", brain_masks=str(tmp_path / "masks"))
+    expected = f"--brain-masks: {tmp_path / 'masks'} has no mask of sub-0; make one, or leave the subject out."
+    assert failures(tmp_path / "out") == {"sub-0": expected}
+    image = nib.load(tmp_path / "out" / "images" / "sub-2.nii.gz").get_fdata()
+    np.testing.assert_array_equal(image, np.where(brain(2) > 100, brain(2), 0))
+    with pytest.raises(SystemExit):
+        run(bids, tmp_path / "out", brain_masks=f"{tmp_path}/masks/{{subject}}/*")
+    assert failures(tmp_path / "out")["sub-1"] == (
+        "--brain-masks: 2 files fit sub-1: sub-1_T1w.nii.gz, sub-1_desc-brain_mask.nii.gz; give a pattern such as "
+        "'DIR/{subject}*_mask.nii.gz'."
+    )
+
+
+def test_a_skull_and_a_mask_that_is_none(bids, tmp_path):
+    save(bids / "sub-0" / "anat" / "sub-0_T1w.nii.gz", brain(0) + np.random.default_rng(0).random((20, 24, 6)).astype(np.float32))
+    save(tmp_path / "lesions" / "sub-1.nii.gz", brain(1) / 7)
+    with pytest.raises(SystemExit):
+        run(bids, tmp_path / "out", masks=str(tmp_path / "lesions"))
+    found = failures(tmp_path / "out")
+    assert found["sub-0"].startswith(f"{bids / 'sub-0' / 'anat' / 'sub-0_T1w.nii.gz'}: seems to hold a skull (")
+    assert found["sub-1"].endswith(
+        "sub-1.nii.gz: is no mask: its values are not whole numbers from 0 to 255; round or threshold it."
+    )
+
+
+def test_unlabelled_images_for_inference(dicom, tmp_path):
+    assert run(dicom, tmp_path / "out", unlabelled=True) == tmp_path / "out" / "images"
+    assert sorted(digest(tmp_path / "out")) == ["images/p1.json", "images/p1.nii.gz", "images/p2.json", "images/p2.nii.gz"]
+
+
+def test_names_that_cannot_name_files(dicom, tmp_path):
+    (dicom / "p1").rename(dicom / "p1;rm")
+    with pytest.raises(SystemExit):
+        run(dicom, tmp_path / "out", unlabelled=True)
+    assert failures(tmp_path / "out") == {"p1;rm": "cannot name a file: 'p1;rm'; use letters, digits, '_', '-' and '.'"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "DICOM files carry no labels; give a table with the columns subject and label by --labels, or use --unlabelled"),
+        ({"series": "T1("}, "--series 'T1(': is no regular expression ("),
+        ({"steps": Steps(register="warp")}, "--register 'warp': choose one of none, rigid, affine."),
+        ({"steps": Steps(iterations=())}, "--iterations: give one or more numbers above 0, a level of the field each."),
+        ({"labels": "other"}, "labels none of the subjects p1, p2...; name them as the folders are named."),
+        (
+            {"labels": "labels"},
+            "too few subjects (1 of 'normal', 1 of 'tumour') for --split 1 1 1 with each class in every split",
+        ),
+    ],
+)
+def test_wrong_options(dicom, tmp_path, options, message):
+    (tmp_path / "other.csv").write_text("subject,label\nx,a\ny,b\n")
+    if "labels" in options:
+        options = {**options, "labels": tmp_path / f"{options['labels']}.csv"}
+    with pytest.raises(ManifestError) as error:
+        run(dicom, tmp_path / "out", **options)
+    assert message in str(error.value)
+
+
+def test_iterations_are_a_list():
+    assert iterations_of("50, 30") == (50, 30)
+    with pytest.raises(ManifestError, match="--iterations '50;x': give whole numbers with commas between, as 50,50,50,50"):
+        iterations_of("50;x")
+
+
+def test_wrong_folders(dicom, bids, tmp_path):
+    for source, message in (
+        (tmp_path / "gone", "no such folder; give a BIDS folder, or one with a sub-folder of DICOM a subject."),
+        (dicom / "p1" / "Quzzlewick_Jane", "holds DICOM files itself; give the folder above it, with one sub-folder a subject."),
+        (
+            bids / "sub-0" / "anat",
+            "expected one of DICOM files a subject, or sub-*/anat (BIDS); for NIfTI files make a BIDS folder.",
+        ),
+    ):
+        with pytest.raises(ManifestError) as error:
+            run(source, tmp_path / "out")
+        assert str(error.value).startswith(f"{source}: ")
+        assert str(error.value).endswith(message)
+    with pytest.raises(ManifestError, match="lies in the source; choose an --output outside"):
+        run(bids, bids / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_a_real_brain_on_the_template(real_data, tmp_path):
+    source = tmp_path / "bids" / "sub-1" / "anat" / "sub-1_T1w.nii.gz"
+    source.parent.mkdir(parents=True)
+    source.symlink_to(real_data / "head_t1" / "ch2bet.nii.gz")
+    run(tmp_path / "bids", tmp_path / "out", Steps(n4=False, register="rigid", spacing=4.0), unlabelled=True)
+    record = json.loads((tmp_path / "out" / "images" / "sub-1.json").read_text())
+    assert record["similarity"] > 0.09
+    np.testing.assert_allclose(record["template_to_scan"], np.eye(4), atol=6)
+    assert nib.load(tmp_path / "out" / "images" / "sub-1.nii.gz").shape == (50, 58, 48)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hrcam_monai.data import registration
+from hrcam_monai.data.itk_images import from_array, itk_types, to_array
+from hrcam_monai.data.steps import Steps, process, stripped_brain
+
+AFFINE = np.diag([-3.0, -3.0, 4.0, 1.0])
+PLAIN = Steps(n4=False)
+
+
+def brain(air=0.0):
+    x, y, z = np.meshgrid(*[np.linspace(-1.2, 1.2, n) for n in (24, 28, 20)], indexing="ij")
+    inside = x**2 + y**2 + z**2 < 0.8
+    values = np.random.default_rng(0).normal(100, 10, inside.shape)
+    return np.where(inside, values, air).astype(np.float32), inside.astype(np.uint8)
+
+
+def head():
+    """A brain in a skull: noise instead of air."""
+    values, inside = brain()
+    return np.where(inside, values, np.abs(np.random.default_rng(1).normal(3, 1, inside.shape))).astype(np.float32), inside
+
+
+def test_without_steps_values_and_grid_stay():
+    values, _ = brain()
+    made = process(from_array(values, AFFINE), PLAIN)
+    array, affine = to_array(made.image)
+    np.testing.assert_array_equal(array, values)
+    np.testing.assert_allclose(affine, AFFINE)
+    assert (made.similarity, made.skull, made.lesions) == (None, False, None)
+
+
+def test_air_becomes_zero_whatever_it_was():
+    values, inside = brain(air=-4.75)
+    array, _ = to_array(process(from_array(values, AFFINE), PLAIN).image)
+    np.testing.assert_array_equal(array, np.where(inside, values, 0))
+
+
+def test_a_brain_mask_is_applied_in_world_space():
+    values, inside = head()
+    turned = from_array(
+        np.ascontiguousarray(inside[::-1]), AFFINE @ np.array([[-1, 0, 0, 23], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    )
+    array, _ = to_array(process(from_array(values, AFFINE), PLAIN, brain=turned).image)
+    np.testing.assert_array_equal(array, np.where(inside, values, 0))
+
+
+def test_a_skull_is_seen():
+    assert stripped_brain(from_array(brain()[0], AFFINE)) is not None
+    assert stripped_brain(from_array(head()[0], AFFINE)) is None
+    assert stripped_brain(from_array(brain()[0], np.diag([11.0, 11.0, 11.0, 1.0]))) is None  # clean air, but more than a brain
+    with pytest.raises(ValueError, match="seems to hold a skull") as error:
+        process(from_array(head()[0], AFFINE), PLAIN)
+    assert str(error.value) == (
+        "seems to hold a skull (no clean air, or more tissue than a brain); strip it with HD-BET or SynthStrip and give "
+        "--brain-masks, or go on with --keep-skull."
+    )
+    made = process(from_array(head()[0], AFFINE), Steps(n4=False, keep_skull=True))
+    assert made.skull
+    np.testing.assert_array_equal(to_array(made.image)[0], head()[0])
+
+
+def test_masks_that_do_not_belong():
+    values, inside = head()
+    image = from_array(values, AFFINE)
+    away = AFFINE.copy()
+    away[:3, 3] = 500
+    with pytest.raises(
+        ValueError, match=r"its brain mask does not lie on it \(0% of the mask is left .* make the mask from this"
+    ):
+        process(image, PLAIN, brain=from_array(inside, away))
+    with pytest.raises(ValueError, match="its brain mask is empty; make it again"):
+        process(image, PLAIN, brain=from_array(inside * 0, AFFINE))
+    with pytest.raises(ValueError, match="its lesion mask does not lie on it"):
+        process(image, PLAIN, brain=from_array(inside, AFFINE), lesions=from_array(inside, away))
+
+
+def test_n4_stays_inside_the_brain():
+    values, inside = brain()
+    array, _ = to_array(process(from_array(values, AFFINE), Steps(iterations=(2,))).image)
+    assert (array[inside == 0] == 0).all()
+    assert (array[inside == 1] > 0).all()
+
+
+def test_a_registration_that_fits_badly_is_an_error(monkeypatch):
+    monkeypatch.setattr("hrcam_monai.data.steps.register", lambda *a, **k: itk_types()[0].Euler3DTransform.D.New())
+    with pytest.raises(ValueError, match=r"registration failed \(similarity 0.0\d\d, at least 0.035 expected\); look whether"):
+        process(from_array(brain()[0], AFFINE), Steps(n4=False, register="rigid"))
+
+
+def test_image_and_lesions_go_to_the_template_together(monkeypatch):
+    """The registration is given here; what counts is that one transform moves both, and that the mask stays whole numbers."""
+    shift = itk_types()[0].Euler3DTransform.D.New(Translation=[10.0, -6.0, 8.0])
+    monkeypatch.setattr("hrcam_monai.data.steps.register", lambda *a, **k: shift)
+    template = registration.template()
+    values, affine = to_array(template.image)
+    lesions = np.zeros(values.shape, np.uint8)
+    lesions[30:40, 50:60, 40:50] = 4
+    values = np.where(lesions, 0.4, values).astype(np.float32)
+    moved = affine.copy()
+    moved[:3, 3] += [-10, 6, 8]  # RAS+ of the same shift
+    made = process(from_array(values, moved), Steps(n4=False, register="rigid", spacing=2.0), lesions=from_array(lesions, moved))
+    array, grid = to_array(made.image)
+    np.testing.assert_allclose(grid, affine, atol=1e-6)
+    np.testing.assert_allclose(array, values, atol=1e-3)
+    np.testing.assert_array_equal(to_array(made.lesions)[0], lesions)
+    assert made.similarity > 0.5
+    np.testing.assert_allclose(made.matrix[:3, 3], [-10, 6, 8])

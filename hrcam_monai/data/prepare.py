@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,10 +20,11 @@ from hrcam_monai.data.inputs import Choice, find_subjects
 from hrcam_monai.data.itk_images import one_thread
 from hrcam_monai.data.labels import order_classes, read_labels, split_subjects
 from hrcam_monai.data.manifest import SPLITS, Failure, ManifestError, load_manifest
-from hrcam_monai.data.prepare_subject import try_subject
+from hrcam_monai.data.prepare_subject import discard, try_subject
 from hrcam_monai.data.registration import MODES
 from hrcam_monai.data.steps import Steps
 from hrcam_monai.data.writing import write_json
+from hrcam_monai.environment import cpu_cores
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ def prepare(
     records = run(partial(try_subject, choice, steps, out), subjects, workers, failures)
     copies = repeated(records)
     for failure in copies:
+        discard(out, failure.subject)
         failures.add(failure.subject, failure.file, failure.error)
     records = [r for r in records if r["subject"] not in {f.subject for f in copies}]
     tell(records)
@@ -173,7 +174,7 @@ def run(job: Any, subjects: Sequence[str], workers: int | None, failures: Failur
     """
     records = []
     try:
-        with ProcessPoolExecutor(workers or os.cpu_count(), initializer=one_thread) as pool, logging_redirect_tqdm():
+        with ProcessPoolExecutor(workers or cpu_cores(), initializer=one_thread) as pool, logging_redirect_tqdm():
             for made in tqdm(pool.map(job, subjects), total=len(subjects), desc="prepare", unit="subject"):
                 if isinstance(made, Failure):
                     failures.add(made.subject, made.file, made.error)

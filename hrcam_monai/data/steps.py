@@ -103,16 +103,18 @@ def process(image: Any, steps: Steps, brain: Any | None = None, lesions: Any | N
         lesions: uint8 itk image, lesion mask; goes where the image goes.
 
     Raises:
-        ValueError: it seems to hold a skull, a mask does not lie on it or is empty, or its registration failed. The
+        ValueError: it is constant, seems to hold a skull, a mask does not lie on it or is empty, or its registration failed. The
             message begins after the image's name.
     """
     view = itk_types()[0].array_view_from_image
-    if brain is not None:
+    if view(image).min() == view(image).max():
+        raise ValueError(f"every voxel is {view(image).max():g}; it shows nothing: check how it was made.")
+    if brain is None:
+        brain = stripped_brain(image)
+    else:
         brain = on_grid_of(image, image_like((view(brain) > 0).astype(np.uint8), brain), "brain mask")
         if not view(brain).any():
             raise ValueError("its brain mask is empty; make it again.")
-    else:
-        brain = stripped_brain(image)
     if brain is None and not steps.keep_skull:
         raise ValueError(
             "seems to hold a skull (no clean air, or more tissue than a brain); strip it with HD-BET or SynthStrip and give "

@@ -196,6 +196,7 @@ def test_the_same_image_under_two_names(bids, tmp_path):
         "sub-3": "has the same image as sub-0; remove what is a copy",
     }
     assert len([e for s in load_manifest(tmp_path / "out").entries.values() for e in s]) == 4
+    assert not (tmp_path / "out" / "images" / "sub-0.nii.gz").exists()
 
 
 def test_brain_masks(bids, tmp_path):

@@ -78,6 +78,11 @@ def test_masks_that_do_not_belong():
         process(image, PLAIN, brain=from_array(inside, AFFINE), lesions=from_array(inside, away))
 
 
+def test_an_image_that_shows_nothing():
+    with pytest.raises(ValueError, match="^every voxel is 7; it shows nothing: check how it was made"):
+        process(from_array(np.full((8, 8, 8), 7, np.float32), AFFINE), PLAIN)
+
+
 def test_n4_stays_inside_the_brain():
     values, inside = brain()
     array, _ = to_array(process(from_array(values, AFFINE), Steps(iterations=(2,))).image)

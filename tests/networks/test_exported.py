@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.networks.nets import DenseNet121, resnet18
 
-from hrcam_monai.networks import ExportableHRCAMNet, HRCAMNet, StageCNN, load_exported
+from hrcam_monai.networks import ExportableHRCAMNet, HRCAMNet, StageCNN, load_exported, pool_maps
 
 NETWORKS = {
     "stage, 2-D": (lambda: StageCNN(), 2, "lse", 32),
@@ -24,8 +24,10 @@ def made(name):
 
 def assert_equal(exported, network, x):
     with torch.no_grad():
-        for ours, theirs in zip(network(x), exported(x), strict=True):
+        logits, maps = exported(x)
+        for ours, theirs in zip(network(x), (logits, maps), strict=True):
             torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pool_maps(maps, network.head.pooling, network.head.sharpness), logits, atol=1e-4, rtol=1e-4)
 
 
 def test_same_weights_as_the_network_it_comes_from():

@@ -1,0 +1,74 @@
+"""Training that, interrupted and resumed, gives the very weights of an uninterrupted run: `exact_resume.json` uses it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import set_rnd
+from monai.handlers import CheckpointSaver, EarlyStopHandler
+
+
+def epoch_seed(seed: int, stage: int, epoch: int) -> int:
+    """The seed of one epoch: it hangs on nothing that came before, so a resumed run draws what the first would have drawn.
+
+    Example:
+        >>> epoch_seed(0, 1, 3) == epoch_seed(0, 1, 3) != epoch_seed(0, 0, 3)
+        True
+    """
+    return int(np.random.SeedSequence([seed, stage, epoch]).generate_state(1)[0])
+
+
+class SeededEpochs:
+    """An Ignite handler that seeds torch, numpy, python and the dataset's random transforms at the start of each epoch.
+
+    Args:
+        seed: of the run.
+        stage: number of the stage, so that two stages draw different numbers.
+    """
+
+    def __init__(self, seed: int, stage: int = 0) -> None:
+        self.seed = seed
+        self.stage = stage
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        value = epoch_seed(self.seed, self.stage, engine.state.epoch)
+        random.seed(value)
+        np.random.seed(value)
+        torch.manual_seed(value)  # sampling, workers, flips and mixtures draw from torch
+        set_rnd(engine.data_loader.dataset, value)  # type: ignore[attr-defined]
+        # a gradient left from the stage before, which a resumed run has not, would let weights decay that the loss never sees
+        engine.optimizer.zero_grad(set_to_none=True)  # type: ignore[attr-defined]
+
+
+class ValidationMemory:
+    """What validation remembers between epochs, for a checkpoint: the best metric so far, and how long it has not improved.
+
+    Without it the first validation after `--resume True` takes the place of the best one before, however bad it is.
+
+    Args:
+        handlers: of the validator; its CheckpointSaver keeps the best network.
+        early_stop: handler that may end training.
+    """
+
+    def __init__(self, handlers: Sequence[Any], early_stop: EarlyStopHandler) -> None:
+        savers = [h._key_metric_checkpoint for h in handlers if isinstance(h, CheckpointSaver)]
+        self.parts: dict[str, Any] = {f"best_{i}": saver for i, saver in enumerate(savers) if saver is not None}
+        self.stopper: Any = early_stop._handler
+        self.parts["early_stop"] = self.stopper
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: dict(part.state_dict()) for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        if self.stopper.counter >= self.stopper.patience:  # the run had ended here: no epoch more
+            self.stopper.trainer.add_event_handler(Events.STARTED, self.stopper.trainer.terminate)

@@ -71,7 +71,7 @@ class PredictionWriter:
         self.path = self.folder / "predictions.csv"
         self.part = self.path if process_rank() == 0 else self.folder / f"predictions_rank{process_rank()}.csv"
         self.classes = classes
-        self.settings = {"classes": list(classes)} | {k: _fingerprint(v) for k, v in (settings or {}).items()}
+        self.settings = {"classes": list(classes)} | {k: fingerprint(v) for k, v in (settings or {}).items()}
         self.finished = self._earlier() if resume else []
         self.rows: list[Row] = []
         self.pending: list[Row] = []
@@ -153,7 +153,7 @@ class PredictionWriter:
             part.unlink()
 
 
-def _fingerprint(value: Any) -> Any:
+def fingerprint(value: Any) -> Any:
     """A setting as JSON can hold it; a file by the hash of its content."""
     if isinstance(value, (str, Path)) and Path(value).is_file():
         return "sha256:" + hashlib.sha256(Path(value).read_bytes()).hexdigest()

@@ -72,7 +72,7 @@ def manifest_path(source: str | Path) -> Path:
     return path / "manifest.json" if path.is_dir() else path
 
 
-def _inside(root: Path, relative: str) -> Path | None:
+def inside(root: Path, relative: str) -> Path | None:
     """The file in the data folder, or None if the path is absolute or climbs out of it."""
     normal = posixpath.normpath(str(relative).replace("\\", "/"))
     if posixpath.isabs(normal) or normal.startswith("..") or ":" in normal.split("/")[0]:
@@ -153,7 +153,7 @@ def load_manifest(
                 if entry.get(key) in (None, ""):
                     entry.pop(key, None)
                     continue
-                file = _inside(folder, raw[key])
+                file = inside(folder, raw[key])
                 if file is None:
                     faults.append(f"{where}: {key} '{raw[key]}' leaves the data folder; use a path inside {folder}")
                     outside = True

@@ -52,11 +52,18 @@ def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return items
 
 
-def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[str, Any]], list[Failure]]:
+def find_items(
+    source: str | Path, split: str | None = None, root: str | Path | None = None
+) -> tuple[list[dict[str, Any]], list[Failure]]:
     """Items `{"image", "subject", ...}` of a source, and what had to be left out.
 
     A manifest (or a folder with `manifest.json`) gives its entries, of one split or of all. Any other folder is
     searched for volumes, folders within it too; a folder that holds DICOM files is one item, its series.
+
+    Args:
+        source: what to look at.
+        split: of a manifest.
+        root: folder that a manifest's paths start from; by default its own.
 
     Raises:
         ManifestError: nothing to read there.
@@ -69,7 +76,7 @@ def find_items(source: str | Path, split: str | None = None) -> tuple[list[dict[
     if not path.exists():
         raise ManifestError(f"{path}: no such file or folder; give an image, a folder of images or a manifest.")
     if path.suffix == ".json" or (path / "manifest.json").is_file():
-        manifest = load_manifest(path)
+        manifest = load_manifest(path, root)
         return _named_apart(manifest.items(split) if split else manifest.all_items()), manifest.failures
     if path.is_file():
         return [{"image": str(path), "subject": _subject(path, path.parent)}], []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from hrcam_monai.data import ManifestError, find_items
@@ -31,6 +33,11 @@ def test_a_manifest_or_its_folder(cohort):
     assert len(find_items(cohort)[0]) == 12
     assert len(find_items(cohort / "manifest.json", split="test")[0]) == 4
     assert "mask" not in find_items(cohort)[0][0]
+
+
+def test_a_manifest_away_from_its_images(cohort, tmp_path):
+    shutil.copy(cohort / "manifest.json", tmp_path)
+    assert find_items(tmp_path, "test", root=cohort)[0] == find_items(cohort, "test")[0]
 
 
 def test_scans_of_one_name_get_names_of_their_own(tmp_path):

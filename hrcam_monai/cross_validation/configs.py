@@ -1,0 +1,140 @@
+"""What the bundle's workflows are told, the same in every fold: one overlay file for each of them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from hrcam_monai.command_line import refuse_unknown
+from hrcam_monai.data.failures import reason
+from hrcam_monai.data.writing import write_json
+from hrcam_monai.fit_command import GEOMETRY
+
+WORKFLOWS = ("train", "evaluate", "inference")
+OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")
+NETWORK = ("backbone", "network_def", "inferer", "pooling", "sharpness", "reference", "flip_axes", *GEOMETRY)
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` as on a command line; values as Python or JSON writes them, anything else is text.
+
+    Raises:
+        ValueError: not of that form, or a key that cross-validation sets itself.
+
+    Example:
+        >>> parse_settings(["epochs=3", "flip_axes=[1]", "group_key=grade"])
+        {'epochs': 3, 'flip_axes': [1], 'group_key': 'grade'}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.removeprefix("--").partition("=")
+        if not key or not equals:
+            raise ValueError(f"--set '{pair}': write it as key=value, such as --set epochs=10.")
+        if top(key) in OWN:
+            raise ValueError(f"--set {key}: each fold has its own; leave it to cross-validate.")
+        found[key] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text
+
+
+def top(key: str) -> str:
+    """The key at the top of a configuration that another lies under.
+
+    Example:
+        >>> top("backbone::channels")
+        'backbone'
+    """
+    return re.split("::|#", key)[0]
+
+
+def config_files(bundle_root: Path, config: Path | None, overlays: Sequence[str]) -> dict[str, list[Path]]:
+    """The configs of each workflow: the bundle's, and for training the one given with its overlays.
+
+    Raises:
+        FileNotFoundError: one is not there.
+    """
+    folder = bundle_root / "configs"
+    train = [config or folder / "train.json"]
+    train += [named if (named := folder / f"{o}.json").is_file() else Path(o) for o in overlays]
+    train += [folder / "exact_resume.json"]
+    files = {"train": train, "evaluate": [folder / "evaluate.json"], "inference": [folder / "inference.json"]}
+    for path in (p for listed in files.values() for p in listed):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such config; give --bundle-root, or the name or path of a config.")
+    return {workflow: [p.absolute() for p in listed] for workflow, listed in files.items()}
+
+
+def load(files: Sequence[Path]) -> dict[str, Any]:
+    """The configs laid over each other, nothing of them made yet.
+
+    Raises:
+        ValueError: one cannot be read.
+    """
+    try:
+        return ConfigParser.load_config_files([str(f) for f in files])
+    except Exception as error:
+        raise ValueError(f"{files[0]} and its overlays: not readable configs ({reason(error)}).") from None
+
+
+def with_references(config: Mapping[str, Any], keys: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """These keys of a config, and whatever else of it they refer to that the other config does not know.
+
+    Example:
+        >>> with_references({"a": "@b", "b": "$@c + 1", "c": 2, "d": 3}, ["a"], ["c"])
+        {'a': '@b', 'b': '$@c + 1'}
+    """
+    found: dict[str, Any] = {}
+    left = [k for k in keys if k in config]
+    while left:
+        key = left.pop(0)
+        found[key] = config[key]
+        named = re.findall(r"[@%](\w+)", json.dumps(config[key]))
+        left += [n for n in named if n in config and n not in found and n not in known and n not in left]
+    return found
+
+
+def fold_overlays(
+    files: Mapping[str, Sequence[Path]], settings: Mapping[str, Any], classes: Sequence[str], root: Path
+) -> dict[str, dict[str, Any]]:
+    """The overlay of each workflow: the settings it knows, the cohort's classes and folder, and the network of training.
+
+    Raises:
+        ValueError: a setting that no workflow knows.
+    """
+    configs = {workflow: load(listed) for workflow, listed in files.items()}
+    listed = str([str(f) for group in files.values() for f in group])
+    refuse_unknown(["", "run", "--config_file", listed, *[f"--{key}=" for key in settings]])
+    common = {"classes": list(classes)}
+    made = {"train": {k: v for k, v in settings.items() if top(k) in configs["train"]} | common}
+    trained = ConfigParser(configs["train"])
+    for key, value in made["train"].items():
+        trained[key] = value
+    for workflow in ("evaluate", "inference"):
+        network = with_references(trained.get(), NETWORK, list(configs[workflow]))
+        own = {k: v for k, v in settings.items() if top(k) in configs[workflow] and top(k) not in network}
+        made[workflow] = network | own | common
+    made["train"]["manifest::root"] = made["evaluate"]["manifest::root"] = made["inference"]["found::root"] = str(root)
+    return made
+
+
+def write_overlays(folder: Path, overlays: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+    """The overlays as files `<workflow>.json` in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {workflow: folder / f"{workflow}.json" for workflow in overlays}
+    for workflow, path in paths.items():
+        write_json(overlays[workflow], path)
+    return paths

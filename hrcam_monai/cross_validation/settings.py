@@ -1,0 +1,75 @@
+"""What a cross-validation was made with: a second call goes on only with the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from hrcam_monai.data.failures import writable_folder
+from hrcam_monai.data.writing import write_json
+
+NAME = "settings.json"
+COMMAND = "cross-validate"
+OUTPUTS = ("maps", "overlays", "configs")  # folders, beside those of the folds
+LOCK = ".lock"
+
+
+def enter(output: Path, settings: Mapping[str, Any], restart: bool = False) -> None:
+    """Make the folder, or see that what it holds was made with these settings; `restart` clears it.
+
+    Raises:
+        ValueError: it was made with others, or holds something else.
+        PermissionError: it cannot be written to.
+    """
+    writable_folder(output)
+    path = output / NAME
+    before: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    ours = before.get("command") == COMMAND
+    if not ours and any(not p.name.startswith(".") for p in output.iterdir()):
+        raise ValueError(f"{output}: holds files of something else; choose another --output.")
+    now = json.loads(json.dumps({"command": COMMAND, **settings}))
+    if ours and restart:
+        clear(output)
+    elif ours and before != now:
+        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+        raise ValueError(
+            f"{output}: was made with other settings ({', '.join(changed)}); give the same again, choose another --output, "
+            "or start anew with --restart."
+        )
+    write_json(now, path)
+
+
+def clear(output: Path) -> None:
+    """Take away what an earlier call has made; nothing else in the folder is touched."""
+    for folder in [*output.glob("fold_[0-9]*"), *(output / name for name in OUTPUTS)]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("predictions.csv", "per_subject.csv", "metrics.json", "cross_validation.md", "report.html", "failures.csv"):
+        (output / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(output: Path) -> Iterator[IO[str] | None]:
+    """Hold the folder's lock; processes that inherit the stream hold it too, so that one that outlives a kill is noticed.
+
+    Yields:
+        the locked stream, or None where the system has no such locks.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield None
+        return
+    writable_folder(output)
+    with (output / LOCK).open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"{output}: another process is at work in it; wait until it ends, or end it.") from None
+        yield stream

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hrcam_monai.cross_validation.configs import config_files, fold_overlays, parse_settings, with_references
+
+CLASSES = ["a", "b"]
+
+
+def test_settings_go_to_the_workflows_that_know_them(bundle_root):
+    files = config_files(bundle_root, None, ["two_stage"])
+    assert [p.name for p in files["train"]] == ["train.json", "two_stage.json", "exact_resume.json"]
+    given = parse_settings(["epochs=3", "map_class=b", "backbone::channels=[4, 6]", "--spacing=(8,8,8)"])
+    made = fold_overlays(files, given, CLASSES, Path("/data"))
+    assert (made["train"]["epochs"], made["inference"]["map_class"]) == (3, "b")
+    assert "epochs" not in made["evaluate"]
+    assert "map_class" not in made["train"]
+    for workflow in ("evaluate", "inference"):
+        assert made[workflow]["backbone"]["channels"] == [4, 6]
+        assert (made[workflow]["pooling"], made[workflow]["slice_sigma"]) == ("gap", 0.0)  # of the overlay
+        assert tuple(made[workflow]["spacing"]) == (8, 8, 8)
+        assert made[workflow]["classes"] == CLASSES
+    assert made["train"]["manifest::root"] == made["inference"]["found::root"] == "/data"
+
+
+def test_a_network_of_ones_own_brings_what_it_refers_to(tmp_path, bundle_root):
+    (tmp_path / "own.json").write_text(json.dumps({"width": 4, "backbone::channels": ["@width", "@width"]}))
+    files = config_files(bundle_root, None, [str(tmp_path / "own.json")])
+    made = fold_overlays(files, {}, CLASSES, Path("/data"))
+    assert made["inference"]["width"] == 4
+    assert with_references({"a": "@b", "b": "@c"}, ["a"], ["b"]) == {"a": "@b"}
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("epochs", "--set 'epochs': write it as key=value, such as --set epochs=10."),
+        ("output_dir=x", "--set output_dir: each fold has its own; leave it to cross-validate."),
+        ("manifest::root=x", "--set manifest::root: each fold has its own; leave it to cross-validate."),
+    ],
+)
+def test_bad_settings(pair, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        parse_settings([pair])
+    assert str(caught.value) == message
+
+
+def test_a_misspelt_setting_and_a_config_that_is_not_there(bundle_root):
+    with pytest.raises(ValueError, match="--epocs: no such option of train.json and .*; did you mean --epochs?"):
+        fold_overlays(config_files(bundle_root, None, []), {"epocs": 3}, CLASSES, Path("/data"))
+    with pytest.raises(FileNotFoundError, match="^nowhere: no such config; give --bundle-root, or the name or path"):
+        config_files(bundle_root, None, ["nowhere"])

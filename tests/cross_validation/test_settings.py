@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hrcam_monai.cross_validation.settings import alone, enter
+
+
+def test_the_same_settings_go_on_others_stop_and_restart_clears(tmp_path):
+    out = tmp_path / "run"
+    enter(out, {"seed": 0})
+    (out / "fold_0").mkdir()
+    (out / "notes").mkdir()
+    enter(out, {"seed": 0})
+    assert (out / "fold_0").is_dir()
+    with pytest.raises(ValueError, match=r"run: was made with other settings \(seed\); give the same again, .* with --restart"):
+        enter(out, {"seed": 1})
+    enter(out, {"seed": 1}, restart=True)
+    assert not (out / "fold_0").exists()
+    assert (out / "notes").is_dir()
+    enter(out, {"seed": 1})
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "settings.json").write_text('{"classes": ["a", "b"]}')  # as inference writes it
+    with pytest.raises(ValueError, match="holds files of something else; choose another --output"):
+        enter(tmp_path, {"seed": 0}, restart=True)
+
+
+def test_a_process_that_outlives_its_parent_is_noticed(tmp_path):
+    pytest.importorskip("fcntl")
+    with alone(tmp_path) as lock:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()])
+    with child:
+        with pytest.raises(ValueError, match="another process is at work in it; wait until it ends, or end it"), alone(tmp_path):
+            pass
+        child.communicate(b"\n")
+    with alone(tmp_path):
+        pass

@@ -1,0 +1,132 @@
+"""Simple classifiers beside the network, on the same folds: a few numbers a subject, and logistic regression.
+
+A new baseline is one decorated function in this file, or in yours: it turns one preprocessed image into named numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import kurtosis, skew
+
+from hrcam_monai.data.reading import ScanError, read_scan
+
+Features = Callable[[Mapping[str, Any]], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a classifier of the cohort is made from.
+
+    Attributes:
+        features: one item (the manifest's entry with `image` [1, X, Y, Z] as the network sees it and `file`, the path it
+            was read from) -> named numbers, the same names for every item.
+        keys: entries of the manifest that every image must have.
+        notes: what the numbers are, for the page.
+    """
+
+    features: Features
+    keys: tuple[str, ...] = ()
+    notes: str = ""
+
+
+BASELINES: dict[str, Baseline] = {}
+
+
+def baseline(name: str, keys: Sequence[str] = (), notes: str = "") -> Callable[[Features], Features]:
+    """Register a function as a baseline.
+
+    Example:
+        >>> @baseline("mean", notes="mean of the image")
+        ... def mean_of_image(item):
+        ...     return {"mean": float(item["image"].mean())}
+        >>> BASELINES.pop("mean").notes
+        'mean of the image'
+    """
+
+    def register(features: Features) -> Features:
+        BASELINES[name] = Baseline(features, tuple(keys), notes)
+        return features
+
+    return register
+
+
+@baseline("intensity and size", notes="shape of the histogram within the head, volumes of outliers, size of the head")
+def intensity_and_size(item: Mapping[str, Any]) -> dict[str, float]:
+    """First-order numbers of the voxels that are not air; volumes in ml.
+
+    Mean and standard deviation are those of the image as the network gets it: where preprocessing makes them 0 and 1,
+    they tell nothing, to either. Outliers are told by the median and the median absolute deviation.
+    """
+    image = item["image"]
+    values = torch.as_tensor(image).as_subclass(torch.Tensor).double().numpy()
+    values = values[values != 0]
+    ml = abs(float(np.linalg.det(np.asarray(image.affine, dtype=float)[:3, :3]))) / 1000
+    middle = np.median(values)
+    spread = max(1.4826 * float(np.median(np.abs(values - middle))), 1e-6)
+    robust = (values - middle) / spread
+    found = {"mean": float(values.mean()), "sd": float(values.std())}
+    found |= {"skewness": float(skew(values)), "kurtosis": float(kurtosis(values))}
+    found |= {f"percentile_{q}": float(np.percentile(values, q)) for q in (1, 5, 25, 50, 75, 95, 99)}
+    found |= {f"ml_above_{z}": float((robust > z).sum()) * ml for z in (2, 3, 4)}
+    found |= {f"ml_below_{z}": float((robust < -z).sum()) * ml for z in (2, 3, 4)}
+    return found | {"ml_head": len(values) * ml}
+
+
+SIDES = {"left": (1, 3), "right": (2, 4)}  # labels of the substantia nigra and of the crus cerebri
+
+
+@baseline(
+    "contrast ratio",
+    keys=("regions",),
+    notes="substantia nigra against crus cerebri, each side: (mean - mean of the crus) / mean of the crus",
+)
+def contrast_ratio(item: Mapping[str, Any]) -> dict[str, float]:
+    """Contrast ratios of neuromelanin MRI, from the scan's own intensities: normalised ones have no ratio.
+
+    `regions` is a label image on the scan's grid: 1 and 2 are the left and right substantia nigra, 3 and 4 the left and
+    right crus cerebri.
+
+    Raises:
+        ScanError: regions on another grid, or one of them is empty.
+    """
+    scan, regions = read_scan(item["file"]), read_scan(item["regions"])
+    if scan.shape != regions.shape or not np.allclose(np.asarray(scan.affine), np.asarray(regions.affine), atol=1e-2):
+        raise ScanError(f"{item['regions']}: lies on another grid than {item['file']}; resample it to the scan's.")
+    values, labels = scan.as_tensor().double(), regions.as_tensor().round()
+    means = {}
+    for label in (n for pair in SIDES.values() for n in pair):
+        inside = labels == label
+        if not bool(inside.any()):
+            raise ScanError(f"{item['regions']}: has no voxel of label {label}; draw all of 1 to 4.")
+        means[label] = float(values[inside].mean())
+    return {f"contrast_{side}": (means[sn] - means[crus]) / means[crus] for side, (sn, crus) in SIDES.items()}
+
+
+def out_of_fold(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:
+    """Probabilities of each subject from a standardised logistic regression that was fitted on the other folds.
+
+    Args:
+        features: [N, F].
+        labels: [N] integers.
+        folds: [N] in which each is held out.
+        classes: K.
+
+    Returns:
+        [N, K].
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    found = np.zeros((len(labels), classes))
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+        model.fit(features[~held_out], labels[~held_out])
+        found[np.ix_(held_out, model.classes_)] = model.predict_proba(features[held_out])
+    return found

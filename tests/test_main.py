@@ -17,7 +17,19 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["simulate"], ["prepare"], ["report"], ["dicom"], ["compare"], ["fit-head"], ["package"], ["verify"]]
+    "command",
+    [
+        [],
+        ["simulate"],
+        ["prepare"],
+        ["report"],
+        ["dicom"],
+        ["compare"],
+        ["cross-validate"],
+        ["fit-head"],
+        ["package"],
+        ["verify"],
+    ],
 )
 def test_help(command):
     done = run(*command, "--help")

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import pytest
+
+from hrcam_monai.cross_validation.run import run_folds
+from hrcam_monai.csv_files import read_csv
+from tests.bundle.runs import TINY, environment
+
+QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2, "num_workers": 0}
+
+
+def line(cohort: Path, out: Path, bundle_root: Path, *more: str, **settings: object) -> list[str]:
+    given = [word for key, value in {**QUICK, **settings}.items() for word in ("--set", f"{key}={value}")]
+    start = [sys.executable, "-m", "hrcam_monai", "cross-validate", "--dataset-dir", str(cohort), "--output", str(out)]
+    return [*start, "--folds", "2", "--bundle-root", str(bundle_root), *given, *more]
+
+
+def call(*arguments, **settings) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(line(*arguments, **settings), capture_output=True, text=True, env=environment(), timeout=900)
+
+
+@pytest.fixture(scope="module")
+def done(cohort, bundle_root, tmp_path_factory):
+    """Two folds, without interruption."""
+    out = tmp_path_factory.mktemp("cross") / "run"
+    result = call(cohort, out, bundle_root)
+    assert result.returncode == 0, result.stderr
+    assert "| intensity and size | 12 |" in result.stdout
+    return out
+
+
+@pytest.mark.slow
+def test_every_subject_has_an_out_of_fold_prediction_and_map(done, cohort):
+    table = read_csv(done / "predictions.csv")
+    assert [r["subject"] for r in table] == [f"sub-{i:04d}" for i in range(1, 13)]
+    for row in table:
+        fold = json.loads((done / f"fold_{row['fold']}" / "manifest.json").read_text())
+        assert row["subject"] in [e["subject"] for e in fold["test"]]
+        image = nib.load(row["file"])
+        assert nib.load(done / "maps" / f"{row['subject']}_map.nii.gz").shape == image.shape
+    metrics = json.loads((done / "metrics.json").read_text())
+    assert metrics["network"]["subjects"] == 12
+    assert metrics["localization"]["subjects_with_mask"] == 6
+    assert set(metrics["baselines"]) == {"intensity and size"}
+    assert "## Network less baseline" in (done / "cross_validation.md").read_text()
+    assert not list((done / "fold_0").rglob("images"))
+    assert not (done / "failures.csv").exists()
+
+
+@pytest.mark.slow
+def test_finished_folds_are_not_run_again_and_other_settings_stop(done, cohort, bundle_root):
+    before = {p: p.stat().st_mtime_ns for p in done.glob("fold_*/**/*") if p.suffix == ".pt"}
+    text = (done / "metrics.json").read_text()
+    assert call(cohort, done, bundle_root).returncode == 0
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert (done / "metrics.json").read_text() == text
+    other = call(cohort, done, bundle_root, epochs=3)
+    assert other.returncode == 1
+    assert other.stderr.splitlines()[-1].startswith(f"error: {done}: was made with other settings (set); give the same again")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills a group of processes")
+def test_killed_and_called_again_gives_the_same(done, cohort, bundle_root, tmp_path):
+    out = tmp_path / "run"
+    command = line(cohort, out, bundle_root)
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        while process.poll() is None and not list(out.glob("fold_0/train_checkpoint_epoch=1.pt")):
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (out / "predictions.csv").exists()
+    result = call(cohort, out, bundle_root)
+    assert result.returncode == 0, result.stderr
+    assert "resuming from" in (out / "fold_0" / "log.txt").read_text()
+    for name in ("predictions.csv", "per_subject.csv", "metrics.json", "cross_validation.md"):
+        assert (out / name).read_text() == (done / name).read_text(), name
+
+
+@pytest.mark.slow
+def test_a_bad_subject_costs_only_itself(cohort, bundle_root, tmp_path):
+    copy = shutil.copytree(cohort, tmp_path / "cohort")
+    content = json.loads((copy / "manifest.json").read_text())
+    (copy / content["test"][0]["image"]).write_bytes(b"")
+    content["test"][1]["label"] = "odd"
+    (copy / "manifest.json").write_text(json.dumps(content))
+    result = call(copy, tmp_path / "run", bundle_root, "--no-baseline", base_epochs=0, epochs=1)
+    assert result.returncode == 1
+    failures = read_csv(tmp_path / "run" / "failures.csv")
+    assert sorted(f["subject"] for f in failures) == sorted(e["subject"] for e in content["test"][:2])
+    assert len(read_csv(tmp_path / "run" / "predictions.csv")) == 10
+    assert "Cross-validation, 10 subjects" in (tmp_path / "run" / "cross_validation.md").read_text()
+
+
+class Fold:
+    """Stands for a fold: notes the GPU that it was given, and how many run at once."""
+
+    running = most = 0
+
+    def __init__(self, number, fault=""):
+        self.folder, self.fault, self.gpu = Path(f"fold_{number}"), fault, "none"
+
+    def run(self, gpu, tell):
+        Fold.running += 1
+        Fold.most = max(Fold.most, Fold.running)
+        time.sleep(0.05)
+        Fold.running -= 1
+        self.gpu = gpu
+        if self.fault:
+            raise RuntimeError(self.fault)
+
+
+@pytest.mark.parametrize("gpus", [[], ["0"], ["0", "3"]])
+def test_a_fold_on_each_gpu_at_a_time(gpus):
+    Fold.most = 0
+    folds = [Fold(i) for i in range(5)]
+    run_folds(folds, gpus)
+    assert {f.gpu for f in folds} == set(gpus or [None])
+    assert Fold.most == max(1, len(gpus))
+
+
+def test_after_an_error_no_fold_is_begun():
+    folds = [Fold(0), Fold(1, "fold_1: no"), Fold(2), Fold(3)]
+    with pytest.raises(RuntimeError, match="fold_1: no"):
+        run_folds(folds, [])
+    assert [f.gpu for f in folds] == [None, None, "none", "none"]
+
+
+def test_a_fold_that_cannot_be_trained_is_told_in_one_line(cohort, bundle_root, tmp_path):
+    result = call(cohort, tmp_path / "run", bundle_root, roi_size="[0,0]")
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: fold_0: train ended with status 1 (")
+    assert last.endswith(f"see {tmp_path / 'run' / 'fold_0' / 'log.txt'}.")
+
+
+def test_too_few_subjects_are_told_in_one_line(cohort, bundle_root, tmp_path):
+    result = call(cohort, tmp_path / "run", bundle_root, "--folds", "7")
+    assert result.returncode == 1
+    message = "class 'normal' has 6 subjects, 7 folds need 7 of each class; add subjects, or give --folds 6."
+    assert result.stderr.splitlines()[-1] == f"error: {cohort / 'manifest.json'}: {message}"
+    assert not (tmp_path / "run").exists()

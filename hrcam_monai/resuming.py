@@ -1,4 +1,4 @@
-"""Training that, interrupted and resumed, gives the very weights of an uninterrupted run: `exact_resume.json` uses it."""
+"""Interrupted and resumed, training goes on as if nothing had happened: validation's memory, and epochs seeded one by one."""
 
 from __future__ import annotations
 

@@ -25,9 +25,14 @@ def main() -> None:
 @app.command()
 def simulate(
     output: Annotated[Path, typer.Option(help="Folder of the cohort; a second call finishes what a first one left.")],
-    subjects: Annotated[int, typer.Option(min=1, help="Subjects over all splits; half are abnormal.")] = 600,
+    task: Annotated[
+        str, typer.Option(help="abnormalities, or a phantom of another task: ependymoma_gbm or parkinson_nm.")
+    ] = "abnormalities",
+    subjects: Annotated[int, typer.Option(min=1, help="Subjects over all splits; the classes take turns.")] = 600,
     seed: Annotated[int, typer.Option(help="Same seed and options, same bytes.")] = 0,
-    spacing: Annotated[float, typer.Option(min=0.5, help="Isotropic voxel size, mm.")] = 2.0,
+    spacing: Annotated[
+        float | None, typer.Option(min=0.5, help="Voxel size, mm: 2 (abnormalities), 1 or 0.75 if not given.")
+    ] = None,
     anatomy: Annotated[
         list[Path] | None,
         typer.Option(exists=True, dir_okay=False, help="Skull-stripped T1, may be repeated; ICBM152 if not given."),
@@ -36,11 +41,11 @@ def simulate(
     oblique: Annotated[int, typer.Option(min=0, help="Last subjects written as an oblique, LPS file.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core if not given.")] = None,
 ) -> None:
-    """Make a cohort of simulated abnormalities on real anatomy: images, lesion masks and a manifest."""
+    """Make a simulated cohort on real anatomy: images, lesion masks and a manifest."""
     from hrcam_monai.data.simulate import simulate_cohort
 
     try:
-        path = simulate_cohort(output, subjects, seed, spacing, anatomy or (), split, oblique, workers)
+        path = simulate_cohort(output, subjects, seed, spacing, anatomy or (), split, oblique, workers, task)
     except (ValueError, OSError) as error:
         raise fail(error) from None
     typer.echo(f"manifest: {path}")

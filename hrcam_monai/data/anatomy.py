@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
+KNOTS = ((8, 3.0), (14, 1.2))  # deformation of a head: knots an axis and standard deviation, mm
 MARGIN_MM = 12.0  # air kept around the brain, so that a warped brain is not cut
 
 
@@ -87,26 +89,56 @@ def _prepared(anatomy: Anatomy, spacing: float) -> tuple[tuple[int, ...], np.nda
     return *output_grid(anatomy, spacing), source, source - gaussian_filter(source, 2.5 / voxel)
 
 
-def warp(anatomy: Anatomy, rng: np.random.Generator, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """A new head: the anatomy under a random affine map and a smooth deformation, on an isotropic grid.
+def deformed(world: np.ndarray, rng: np.random.Generator, knots: Sequence[tuple[int, float]] = KNOTS) -> np.ndarray:
+    """Where each point of a new head lies in the anatomy it is made from: a random affine map and a smooth deformation.
 
-    Rotation up to 8 degrees an axis, scale 10 %, shift 4 mm; deformation on two scales (about 35 and 18 mm between
-    knots, 3 and 1.2 mm standard deviation); random sharpening, since a template is smoother than a person.
+    Rotation up to 8 degrees an axis about the points' centre, scale 10 %, shift 4 mm.
+
+    Args:
+        world: points on a grid [X, Y, Z, 3], mm.
+        rng: the only source of chance.
+        knots: of each scale of the deformation, knots an axis and standard deviation, mm.
 
     Returns:
-        image float32 [X, Y, Z] on the grid of `output_grid`, 0 outside the brain; and its affine.
+        points of the same shape, mm.
     """
-    shape, affine, source, detail = _prepared(anatomy, spacing)
-    source = np.clip(source + rng.uniform(0.0, 1.5) * detail, 0, None) * (source > 0.1)
-
-    world = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1) @ affine[:3, :3].T + affine[:3, 3]
     centre = world.reshape(-1, 3).mean(0)
     turn = Rotation.from_euler("xyz", rng.uniform(-8, 8, 3), degrees=True).as_matrix()
     linear = turn @ np.diag(rng.uniform(0.9, 1.1, 3))
     moved = (world - centre) @ linear.T + centre + rng.uniform(-4, 4, 3)
-    for knots, std in ((8, 3.0), (14, 1.2)):
-        moved += np.stack([smooth_field(rng, shape, knots, std) for _ in range(3)], -1)
-    inverse = np.linalg.inv(anatomy.affine)
-    index = moved @ inverse[:3, :3].T + inverse[:3, 3]
-    image = map_coordinates(source, np.moveaxis(index, -1, 0), order=1, mode="constant", cval=0.0)
-    return np.where(image > 0.1, image, 0).astype(np.float32), affine
+    for count, std in knots:
+        moved += np.stack([smooth_field(rng, world.shape[:3], count, std) for _ in range(3)], -1)
+    return moved
+
+
+def grid_points(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """World coordinates (mm) of a grid's voxels, [X, Y, Z, 3]."""
+    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1) @ affine[:3, :3].T + affine[:3, 3]
+
+
+def sample(image: np.ndarray, affine: np.ndarray, world: np.ndarray) -> np.ndarray:
+    """An image [X, Y, Z] at world points [..., 3] (mm), by linear interpolation; 0 outside."""
+    inverse = np.linalg.inv(affine)
+    index = world @ inverse[:3, :3].T + inverse[:3, 3]
+    return map_coordinates(image, np.moveaxis(index, -1, 0), order=1, mode="constant", cval=0.0)
+
+
+def warp_with_points(anatomy: Anatomy, rng: np.random.Generator, spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `warp`, and where each voxel lies in the anatomy: points [X, Y, Z, 3], mm."""
+    shape, affine, source, detail = _prepared(anatomy, spacing)
+    source = np.clip(source + rng.uniform(0.0, 1.5) * detail, 0, None) * (source > 0.1)
+    moved = deformed(grid_points(shape, affine), rng)
+    image = sample(source, anatomy.affine, moved)
+    return np.where(image > 0.1, image, 0).astype(np.float32), affine, moved
+
+
+def warp(anatomy: Anatomy, rng: np.random.Generator, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """A new head: the anatomy under a random affine map and a smooth deformation, on an isotropic grid.
+
+    Deformation on two scales (about 35 and 18 mm between knots, 3 and 1.2 mm standard deviation); random sharpening,
+    since a template is smoother than a person.
+
+    Returns:
+        image float32 [X, Y, Z] on the grid of `output_grid`, 0 outside the brain; and its affine.
+    """
+    return warp_with_points(anatomy, rng, spacing)[:2]

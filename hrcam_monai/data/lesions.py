@@ -52,10 +52,16 @@ class Lesion:
         return asdict(self)
 
 
-def lesion_profile(rng: np.random.Generator, shape: tuple[int, ...], centre: np.ndarray, radius: float) -> np.ndarray:
-    """Soft indicator in [0, 1] of one irregular blob on a grid of `shape`; centre and radius in voxels.
+def blob(
+    rng: np.random.Generator, shape: tuple[int, ...], centre: np.ndarray, radius: float, roughness: float = 0.35
+) -> tuple[np.ndarray, tuple[slice, ...]]:
+    """Distance from the middle of one irregular blob, 1 on its surface, in a box around it; centre and radius in voxels.
 
-    A turned ellipsoid (axes 0.75 to 1.3 of the radius) whose surface a smooth random field moves in and out.
+    A turned ellipsoid (axes 0.75 to 1.3 of the radius) whose surface a smooth random field of standard deviation
+    `roughness` moves in and out.
+
+    Returns:
+        distances in the box, and where the box lies on the grid of `shape`.
     """
     half = int(np.ceil(2.0 * radius)) + 1
     low = np.maximum(np.floor(centre).astype(int) - half, 0)
@@ -64,12 +70,18 @@ def lesion_profile(rng: np.random.Generator, shape: tuple[int, ...], centre: np.
     turn = Rotation.random(random_state=rng).as_matrix()
     axes = radius * rng.uniform(0.75, 1.3, 3)
     rho = np.linalg.norm(box @ turn / axes, axis=-1)
-    bumps = smooth_field(rng, (24,) * 3, 7, 0.35)  # one field over the blob's own box, whatever the voxel size
+    bumps = smooth_field(rng, (24,) * 3, 7, roughness)  # one field over the blob's own box, whatever the voxel size
     at = (box / (2.0 * half) + 0.5) * 23
     rho = rho + map_coordinates(bumps, np.moveaxis(at, -1, 0), order=1, mode="nearest")
+    return rho, tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def lesion_profile(rng: np.random.Generator, shape: tuple[int, ...], centre: np.ndarray, radius: float) -> np.ndarray:
+    """Soft indicator in [0, 1] of one `blob` on a grid of `shape`; centre and radius in voxels."""
+    rho, window = blob(rng, shape, centre, radius)
     out = np.zeros(shape, dtype=np.float32)
     softness = max(0.08, 0.5 / radius)  # an edge about one voxel wide at least
-    out[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1.0 / (1.0 + np.exp((rho - 1.0) / softness))
+    out[window] = 1.0 / (1.0 + np.exp((rho - 1.0) / softness))
     return out
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 SPLITS = ("training", "validation", "test")
+FILES = ("image", "mask", "regions")  # keys of an entry that name a file
 
 
 class ManifestError(ValueError):
@@ -37,7 +38,7 @@ class Manifest:
     Attributes:
         path: the file.
         classes: names of the classes; the index is the label. The first is the reference (no abnormality).
-        entries: of each split, dictionaries with absolute `image` and `mask` paths, integer `label`, `subject`.
+        entries: of each split, dictionaries with absolute `image`, `mask` and `regions` paths, integer `label`, `subject`.
         failures: entries left out: a missing file or an unknown label.
     """
 
@@ -149,7 +150,7 @@ def load_manifest(
             splits_of.setdefault(subject, set()).add(split)
             entry = {k: v for k, v in raw.items() if not k.startswith("_")} | {"subject": subject, "split": split}
             outside = False
-            for key in ("image", "mask"):
+            for key in FILES:
                 if entry.get(key) in (None, ""):
                     entry.pop(key, None)
                     continue
@@ -190,7 +191,7 @@ def _exists(path: str) -> bool:
 
 
 def _entry_problem(entry: dict[str, Any], classes: list[str]) -> str | None:
-    for key in ("image", "mask"):
+    for key in FILES:
         if key in entry and not _exists(entry[key]):
             return f"{key} file is missing: {entry[key]:.300}; correct the path or restore the file"
     label = entry["label"]

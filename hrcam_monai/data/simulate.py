@@ -1,6 +1,6 @@
-"""A cohort of simulated abnormalities on real anatomy: the first experiment of the HR-CAM paper, made offline.
+"""A simulated cohort on real anatomy, made offline: the experiments of the HR-CAM paper (`hrcam_monai.data.phantoms`).
 
-The paper does not say how its abnormalities were made; this protocol is ours (docs/simulation.md).
+The paper does not say how its abnormalities were made; these protocols are ours (docs/simulation.md, docs/tasks.md).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -18,53 +18,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from hrcam_monai.data.anatomy import Anatomy, load_anatomy, smooth_field, warp
-from hrcam_monai.data.lesions import Lesion, add_lesions
+from hrcam_monai.data.anatomy import Anatomy, load_anatomy
+from hrcam_monai.data.phantoms import TASKS, SimulatedSubject
+from hrcam_monai.data.phantoms.abnormalities import simulate_subject
 from hrcam_monai.data.writing import write_volume
 
-CLASSES = ("normal", "abnormal")
+__all__ = ["SimulatedSubject", "simulate_cohort", "simulate_subject", "turned", "visible_slices"]
+
+ABNORMALITIES = "abnormalities"  # the task unless told otherwise
 SPLITS = ("training", "validation", "test")
-TURNS = ("plain", "moderate", "plain", "faint")  # grades of the abnormal subjects of a split, in this order
 VISIBLE = 0.4  # a slice is listed as showing a lesion from this share of the subject's largest cross-section on
-
-
-@dataclass(frozen=True)
-class SimulatedSubject:
-    """One subject: int16 image and uint8 lesion mask [X, Y, Z] on the same grid, its affine and its lesions."""
-
-    image: np.ndarray
-    mask: np.ndarray
-    affine: np.ndarray
-    lesions: list[Lesion]
-
-
-def simulate_subject(
-    anatomy: Anatomy, rng: np.random.Generator, grade: str | None = None, spacing: float = 2.0
-) -> SimulatedSubject:
-    """Warp the anatomy, draw 1 to 4 lesions if a grade is given, then gamma, bias field, noise and scanner gain.
-
-    Args:
-        anatomy: what `load_anatomy` returns.
-        rng: the only source of chance.
-        grade: key of `hrcam_monai.data.lesions.GRADES`, or None for a normal subject.
-        spacing: isotropic voxel size in mm.
-
-    Example:
-        >>> subject = simulate_subject(load_anatomy(), np.random.default_rng(0), "plain")
-        >>> subject.lesions[0].grade
-        'plain'
-    """
-    image, affine = warp(anatomy, rng, spacing)
-    noise_std = rng.uniform(0.02, 0.028)
-    mask = np.zeros(image.shape, np.uint8)
-    lesions: list[Lesion] = []
-    if grade is not None:
-        image, mask, lesions = add_lesions(image, affine, rng, grade, int(rng.integers(1, 5)), noise_std)
-    brain = image > 0
-    gamma, gain = rng.uniform(0.8, 1.25), rng.uniform(200, 1500)
-    image = image**gamma * np.exp(smooth_field(rng, image.shape, 5, 0.1))
-    image = np.clip(image + rng.normal(0, noise_std, image.shape), 0.02, None)
-    return SimulatedSubject(np.where(brain, image * gain, 0).round().astype(np.int16), mask, affine, lesions)
 
 
 @dataclass(frozen=True)
@@ -77,27 +40,38 @@ class Cohort:
     anatomy: tuple[str, ...]
     split: tuple[float, ...]
     oblique: int
+    task: str = ABNORMALITIES
 
     def plan(self) -> list[dict[str, str]]:
-        """Split, label and grade of every subject: in each split half are abnormal, grades taking turns."""
+        """Split, class and grade of every subject: in each split the classes take turns, and their grades."""
+        task = TASKS[self.task]
         ends = np.round(np.cumsum(self.split) / sum(self.split) * self.subjects).astype(int)
         plan: list[dict[str, str]] = []
         for split, first, last in zip(SPLITS, (0, *ends[:-1]), ends, strict=True):
             for i in range(last - first):
-                grade = TURNS[(i // 2) % len(TURNS)] if i % 2 else "none"
-                plan.append({"subject": f"sub-{len(plan) + 1:04d}", "split": split, "grade": grade})
+                label, grade = task.turn(i)
+                name = f"sub-{len(plan) + 1:04d}"
+                plan.append({"subject": name, "split": split, "label": task.classes[label], "grade": grade})
         return plan
+
+    def settings(self) -> dict[str, object]:
+        """As written to `simulation.json`; the task that it is unless told otherwise goes without saying."""
+        content = asdict(self) | {"anatomy": [Path(p).name for p in self.anatomy] or ["ICBM152"]}
+        if self.task == ABNORMALITIES:
+            del content["task"]
+        return content
 
 
 def turned(subject: SimulatedSubject) -> SimulatedSubject:
     """The same head as a scanner may write it: axes left, posterior, superior, tilted by 18 and 10 degrees."""
-    image, mask = subject.image[::-1, ::-1], subject.mask[::-1, ::-1]
+    image, mask = (np.ascontiguousarray(x[::-1, ::-1]) for x in (subject.image, subject.mask))
+    regions = None if subject.regions is None else np.ascontiguousarray(subject.regions[::-1, ::-1])
     flip = np.diag([-1.0, -1.0, 1.0, 1.0])
     flip[:2, 3] = np.array(image.shape[:2]) - 1
     tilt = np.eye(4)
     tilt[:3, :3] = Rotation.from_euler("xz", [18, 10], degrees=True).as_matrix()
     affine = tilt @ subject.affine @ flip
-    return SimulatedSubject(np.ascontiguousarray(image), np.ascontiguousarray(mask), affine, subject.lesions)
+    return replace(subject, image=image, mask=mask, affine=affine, regions=regions)
 
 
 def visible_slices(mask: np.ndarray, affine: np.ndarray) -> list[list[int]]:
@@ -120,32 +94,38 @@ def _anatomies(paths: tuple[str, ...]) -> list[Anatomy]:
 def _make(cohort: Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict[str, object]:
     """Make one subject unless it is there, and return its manifest entry."""
     index, planned = job
-    name, grade = planned["subject"], planned["grade"]
-    image, mask = Path("images") / f"{name}_T1w.nii.gz", Path("masks") / f"{name}_lesions.nii.gz"
-    record = folder / "images" / f"{name}_T1w.json"  # written last: its presence says that the subject is complete
+    name, grade, task = planned["subject"], planned["grade"], TASKS[cohort.task]
+    image = Path("images") / f"{name}_{task.suffix}.nii.gz"
+    mask, regions = Path("masks") / f"{name}_lesions.nii.gz", Path("regions") / f"{name}_regions.nii.gz"
+    record = folder / "images" / f"{name}_{task.suffix}.json"  # written last: its presence says that the subject is complete
     if not record.is_file():
         anatomies = _anatomies(cohort.anatomy)
         anatomy = anatomies[index % len(anatomies)] if len(anatomies) > 1 else anatomies[0]
-        rng = np.random.default_rng([cohort.seed, index])
-        subject = simulate_subject(anatomy, rng, None if grade == "none" else grade, cohort.spacing)
+        subject = task.make(anatomy, np.random.default_rng([cohort.seed, index]), grade, cohort.spacing)
         if index >= cohort.subjects - cohort.oblique:
             subject = turned(subject)
         write_volume(subject.image, subject.affine, folder / image)
         write_volume(subject.mask, subject.affine, folder / mask)
+        entry = dict(subject.entry)
+        if subject.regions is not None:
+            write_volume(subject.regions, subject.affine, folder / regions)
+            entry["regions"] = regions.as_posix()
         content = {
             "anatomy": anatomy.name,
             "lesions": [x.record() for x in subject.lesions],
-            "slices": visible_slices(subject.mask, subject.affine),
+            "slices": visible_slices(subject.shown, subject.affine),
+            **({"entry": entry} if entry else {}),
         }
         record.write_text(json.dumps(content, indent=1))
-    slices = json.loads(record.read_text())["slices"]
+    made = json.loads(record.read_text())
     return {
         "image": image.as_posix(),
-        "label": CLASSES[grade != "none"],
+        "label": planned["label"],
         "mask": mask.as_posix(),
         "subject": name,
         "grade": grade,
-        **({"slices": slices} if slices else {}),
+        **made.get("entry", {}),
+        **({"slices": made["slices"]} if made["slices"] else {}),
     }
 
 
@@ -153,37 +133,45 @@ def simulate_cohort(
     output: str | Path,
     subjects: int = 600,
     seed: int = 0,
-    spacing: float = 2.0,
+    spacing: float | None = None,
     anatomy: Sequence[str | Path] = (),
     split: tuple[float, float, float] = (4, 1, 1),
     oblique: int = 0,
     workers: int | None = None,
+    task: str = ABNORMALITIES,
 ) -> Path:
     """Write images, lesion masks and `manifest.json` into `output`; a second call finishes what a first one left.
 
     Args:
         output: folder, made if needed.
-        subjects: how many, over all splits; half are abnormal.
+        subjects: how many, over all splits; the classes take turns.
         seed: same seed and arguments, same bytes.
-        spacing: isotropic voxel size in mm.
+        spacing: voxel size in mm (of neuromelanin slabs in-plane); the task's own if not given.
         anatomy: skull-stripped T1 files that subjects take turns on; by default the ICBM152 template.
         split: shares of training, validation and test.
         oblique: how many of the last subjects are written as an oblique, left-posterior-superior file.
         workers: processes; by default one a core.
+        task: key of `hrcam_monai.data.phantoms.TASKS`.
 
     Returns:
         path of the manifest.
 
     Raises:
-        ValueError: the folder holds a cohort of other arguments.
+        ValueError: an unknown task, an anatomy that the task cannot use, or a folder that holds a cohort of other arguments.
     """
+    if task not in TASKS:
+        raise ValueError(f"task is '{task}'; choose one of {', '.join(TASKS)}.")
+    chosen = TASKS[task]
+    if anatomy and chosen.template_only:
+        raise ValueError(f"task {task} is drawn in the space of the ICBM152 template; leave --anatomy out.")
     folder = Path(output)
-    cohort = Cohort(subjects, seed, spacing, tuple(str(Path(p).resolve()) for p in anatomy), tuple(map(float, split)), oblique)
-    for sub in ("images", "masks"):
+    paths = tuple(str(Path(p).resolve()) for p in anatomy)
+    cohort = Cohort(subjects, seed, spacing or chosen.spacing, paths, tuple(map(float, split)), oblique, task)
+    for sub in ("images", "masks", *(["regions"] if chosen.regions else [])):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     settings = folder / "simulation.json"
     names = [Path(p).name for p in anatomy] or ["ICBM152"]
-    wanted = json.dumps({**asdict(cohort), "anatomy": names}, indent=1)
+    wanted = json.dumps(cohort.settings(), indent=1)
     if settings.is_file() and settings.read_text() != wanted:
         raise ValueError(f"{settings}: this folder holds a cohort of other settings; choose another --output.")
     settings.write_text(wanted)
@@ -193,9 +181,9 @@ def simulate_cohort(
         entries = list(tqdm(made, total=len(plan), desc="simulate", unit="subject"))
     sections = {s: [e for e, p in zip(entries, plan, strict=True) if p["split"] == s] for s in SPLITS}
     manifest = {
-        "name": "simulated abnormalities",
-        "description": f"Simulated lesions on the anatomy of {', '.join(names)}; seed {seed}.",
-        "classes": list(CLASSES),
+        "name": chosen.name,
+        "description": chosen.description.format(anatomy=", ".join(names), seed=seed),
+        "classes": list(chosen.classes),
         **sections,
     }
     path = folder / "manifest.json"

@@ -71,6 +71,7 @@ def test_faults_of_the_whole_raise(tmp_path, change, message):
     [
         (lambda c: c["training"][0].update(image="gone.nii"), "image file is missing: .*gone.nii; correct the path or restore"),
         (lambda c: c["training"][0].update(mask="gone.nii"), "mask file is missing"),
+        (lambda c: c["training"][0].update(regions="gone.nii"), "regions file is missing"),
         (lambda c: c["training"][0].update(label="odd"), r"label 'odd' is none of the classes \['normal', 'abnormal'\]"),
         (lambda c: c["training"][0].update(label=2), "label '2' is none of the classes"),
         (lambda c: c["training"][0].update(image="n" * 5000), "image file is missing"),

@@ -41,6 +41,7 @@ class EvaluationWriter:
         tolerance_mm: of the pointing game.
         seed: of the bootstrap.
         displacement: measures how far maps lie beside what they mark; None leaves that out.
+        first_is_finding: the first class is a finding like the others, so its maps are scored, too.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class EvaluationWriter:
         tolerance_mm: float = 0.0,
         seed: int = 0,
         displacement: Displacement | None = None,
+        first_is_finding: bool = False,
     ) -> None:
         self.folder = Path(output_dir)
         self.classes = list(classes)
@@ -60,6 +62,7 @@ class EvaluationWriter:
         self.tolerance_mm = tolerance_mm
         self.seed = seed
         self.displacement = displacement
+        self.least = 0 if first_is_finding else 1  # the first class whose maps mark something
         self.rows: list[dict[str, Any]] = []
         self.places: list[int] = []  # in the cohort, of the subjects whose displacement was measured
 
@@ -79,11 +82,11 @@ class EvaluationWriter:
             row = prediction_row(item, self.classes)
             row |= {"label": int(item["label"]), "group": str(item.get(self.group_key, ""))}
             scores: dict[str, Any] = dict.fromkeys(LOCALIZATION, "")
-            if "map" in item and "mask" in item and int(item["label"]) > 0 and bool((item["mask"] > 0.5).any()):
+            if "map" in item and "mask" in item and int(item["label"]) >= self.least and bool((item["mask"] > 0.5).any()):
                 heat, mask = item["map"][0].cpu().numpy(), item["mask"][0].cpu().numpy() > 0.5
                 scores = localization_scores(heat, mask, self.spacing[: heat.ndim], self.tolerance_mm)
             self.rows.append(row | scores)
-            if self.displacement is not None and "map" in item and int(item["label"]) > 0:
+            if self.displacement is not None and "map" in item and int(item["label"]) >= self.least:
                 network: Any = engine.network  # type: ignore[attr-defined]
                 image = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor)
                 self.displacement(image, getattr(network, "module", network), int(item["label"]))

@@ -265,17 +265,24 @@ class LabelMapd(Transform):
     """Threshold the map into a label map, whose value is the index of the map's class. On the network's own grid.
 
     Voxels of the head count from `threshold` of the way between the map's median and its maximum on: what stands out from
-    the rest, whatever the level of the whole. The reference class (index 0) is no finding, so its label map is empty.
+    the rest, whatever the level of the whole. The first class (index 0) is no finding, so its label map is empty, unless
+    told otherwise.
 
     Args:
         threshold: share of the way, in (0, 1).
+        first_is_finding: the first class is a finding like the others; values are then the class's index plus one.
         map_key: the map.
         image_key: the image; its voxels of 0 are air.
         output_key: where the label map goes.
     """
 
     def __init__(
-        self, threshold: float = 0.5, map_key: str = "map", image_key: str = "image", output_key: str = "label_map"
+        self,
+        threshold: float = 0.5,
+        map_key: str = "map",
+        image_key: str = "image",
+        output_key: str = "label_map",
+        first_is_finding: bool = False,
     ) -> None:
         if not 0 < threshold < 1:
             raise ValueError(f"threshold is {threshold}; it must lie between 0 and 1.")
@@ -283,6 +290,7 @@ class LabelMapd(Transform):
         self.map_key = map_key
         self.image_key = image_key
         self.output_key = output_key
+        self.first = int(first_is_finding)  # the value of the first class
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -290,6 +298,6 @@ class LabelMapd(Transform):
         values = heat.as_tensor()
         middle, top = values[head].median(), values[head].max()
         found = head & (values >= middle + self.threshold * (top - middle)) & (top > middle)
-        label_map = (found * int(d["map_class"])).to(torch.uint8)
+        label_map = (found * (int(d["map_class"]) + self.first)).to(torch.uint8)
         d[self.output_key] = MetaTensor(label_map, meta=dict(heat.meta), applied_operations=heat.applied_operations)
         return d

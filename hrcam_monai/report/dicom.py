@@ -237,7 +237,8 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False) -> Path:
             made = datetime.fromtimestamp(int(source.stat().st_mtime))
             objects: dict[str, Any] = {"map": parametric_map(heat, slices, class_name, made, weights or "unknown")}
             if labels.any():
-                objects["seg"] = segmentation(labels, slices, classes, made, weights or "unknown")
+                named = ["", *classes] if settings.get("first_is_finding") else classes  # what each value of the label map means
+                objects["seg"] = segmentation(labels, slices, named, made, weights or "unknown")
             else:
                 logger.info("%s: its label map is empty, so there is no SEG", subject)
             for kind, derived in objects.items():  # a file is there whole or not at all

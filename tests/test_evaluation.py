@@ -40,6 +40,15 @@ def test_evaluation_tables_and_groups(tmp_path):
     assert (tmp_path / "evaluation.png").stat().st_size > 10000
 
 
+def test_maps_of_the_first_class_count_where_it_is_a_finding(tmp_path):
+    mask = torch.zeros(1, 4, 4, 4)
+    mask[..., 0] = 1
+    engine = engine_with()
+    EvaluationWriter(tmp_path, CLASSES, first_is_finding=True).attach(engine)
+    engine.run([row("a", 0.1, 0, map=mask, mask=mask), row("b", 0.9, 1, map=mask, mask=mask)])
+    assert json.loads((tmp_path / "metrics.json").read_text())["localization"]["subjects_with_mask"] == 2
+
+
 def test_a_displaced_network_is_told(tmp_path, caplog):
     net = shifted_net(2, 3)
     engine = engine_with()

@@ -163,6 +163,8 @@ def test_label_map_is_what_stands_out_from_the_head_whatever_the_level(level):
 def test_label_map_is_empty_for_the_reference_and_for_a_flat_map():
     heat, image = MetaTensor(torch.rand(1, 4, 4)), MetaTensor(torch.ones(1, 4, 4))
     assert not LabelMapd()({"map": heat, "image": image, "map_class": 0})["label_map"].any()
+    every = LabelMapd(0.9, first_is_finding=True)({"map": heat, "image": image, "map_class": 0})["label_map"]
+    assert every.unique().tolist() == [0, 1]
     assert not LabelMapd()({"map": 0 * heat, "image": image, "map_class": 1})["label_map"].any()
     with pytest.raises(ValueError, match="threshold is 1; it must lie between 0 and 1"):
         LabelMapd(1)

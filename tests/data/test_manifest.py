@@ -107,3 +107,18 @@ def test_not_there_or_not_json(tmp_path):
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(ManifestError, match="not a readable JSON file"):
         load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("task", ["ependymoma_gbm", "parkinson_nm"])
+def test_templates_are_manifests_of_their_overlays(tmp_path, task, bundle_root):
+    content = json.loads((bundle_root.parent / "data_manifests" / f"{task}.json").read_text())
+    overlay = json.loads((bundle_root / "configs" / "tasks" / f"{task}.json").read_text())
+    for entry in (e for split in ("training", "validation", "test") for e in content[split]):
+        for key in {"image", "mask", "regions"} & set(entry):
+            (tmp_path / entry[key]).parent.mkdir(exist_ok=True)
+            (tmp_path / entry[key]).touch()
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    manifest = load_manifest(tmp_path, classes=overlay["classes"], strict=True)
+    assert {e["label"] for e in manifest.items("training")} == {0, 1}
+    if task == "parkinson_nm":
+        assert manifest.items("test")[0]["regions"] == str(tmp_path / "regions" / "SUBJECT5_regions.nii.gz")

@@ -127,7 +127,7 @@ def simulate_slab(anatomy: Anatomy, rng: np.random.Generator, grade: str, spacin
     points = deformed(grid_points((*shape[:2], SLICES * PARTS), fine), rng, SLAB_KNOTS)
     tissue = np.interp(sample(anatomy.image, anatomy.affine, points), *TONE)
     age = rng.uniform(45, 80)
-    contrast = float(np.clip(0.27 + 0.002 * (age - 62) + rng.normal(0, 0.035), 0.12, None))
+    contrast = float(np.clip(0.27 + 0.002 * (age - 62) + rng.normal(0, 0.05), 0.12, None))
     half = (7.0 * rng.uniform(0.9, 1.1), 2.6 * rng.uniform(0.85, 1.15), 5.5)
     worse = (-1, 1)[rng.integers(2)]
     sides, crura, lost = {}, np.zeros(points.shape[:3]), np.zeros(points.shape[:3])

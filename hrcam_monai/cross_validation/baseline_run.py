@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,10 @@ from tqdm import tqdm
 
 from hrcam_monai.cross_validation.baselines import BASELINES, out_of_fold
 from hrcam_monai.data.failures import Failures, reason
-from hrcam_monai.data.manifest import inside
 
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 Preprocessing = Callable[[Row], Mapping[str, Any]]
-
-
-def with_files(entries: Sequence[Row], root: Path) -> list[Row]:
-    """The entries, where a baseline's key names a file of the data folder with its whole path, as those of images are."""
-    keys = {key for baseline in BASELINES.values() for key in baseline.keys}
-    made = []
-    for entry in entries:
-        files = {key: inside(root, entry[key]) for key in keys if isinstance(entry.get(key), str)}
-        made.append(entry | {key: str(file) for key, file in files.items() if file is not None and file.exists()})
-    return made
 
 
 def suited(entries: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, str]]:

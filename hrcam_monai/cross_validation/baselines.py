@@ -14,6 +14,7 @@ import torch
 from scipy.stats import kurtosis, skew
 
 from hrcam_monai.data.reading import ScanError, read_scan
+from hrcam_monai.regions import region_points, voxels_at
 
 Features = Callable[[Mapping[str, Any]], dict[str, float]]
 
@@ -77,7 +78,8 @@ def intensity_and_size(item: Mapping[str, Any]) -> dict[str, float]:
     return found | {"ml_head": len(values) * ml}
 
 
-SIDES = {"left": (1, 3), "right": (2, 4)}  # labels of the substantia nigra and of the crus cerebri
+CRUS = 1  # labels of `regions`
+SIDES = {"left": 2, "right": 3}
 
 
 @baseline(
@@ -88,23 +90,23 @@ SIDES = {"left": (1, 3), "right": (2, 4)}  # labels of the substantia nigra and 
 def contrast_ratio(item: Mapping[str, Any]) -> dict[str, float]:
     """Contrast ratios of neuromelanin MRI, from the scan's own intensities: normalised ones have no ratio.
 
-    `regions` is a label image on the scan's grid: 1 and 2 are the left and right substantia nigra, 3 and 4 the left and
-    right crus cerebri.
+    `regions` is a label image on any grid: 1 the crus cerebri, 2 and 3 the left and right substantia nigra.
 
     Raises:
-        ScanError: regions on another grid, or one of them is empty.
+        ScanError: one of the regions is empty, or outside the scan.
     """
-    scan, regions = read_scan(item["file"]), read_scan(item["regions"])
-    if scan.shape != regions.shape or not np.allclose(np.asarray(scan.affine), np.asarray(regions.affine), atol=1e-2):
-        raise ScanError(f"{item['regions']}: lies on another grid than {item['file']}; resample it to the scan's.")
-    values, labels = scan.as_tensor().double(), regions.as_tensor().round()
-    means = {}
-    for label in (n for pair in SIDES.values() for n in pair):
-        inside = labels == label
-        if not bool(inside.any()):
-            raise ScanError(f"{item['regions']}: has no voxel of label {label}; draw all of 1 to 4.")
-        means[label] = float(values[inside].mean())
-    return {f"contrast_{side}": (means[sn] - means[crus]) / means[crus] for side, (sn, crus) in SIDES.items()}
+    scan = read_scan(item["file"])
+    values = scan.as_tensor()[0].double().numpy()
+
+    def mean(label: int) -> float:
+        index = voxels_at(scan, region_points(item["regions"], label))
+        index = index[((index >= 0) & (index < np.array(values.shape))).all(1)]
+        if not len(index):
+            raise ScanError(f"{item['regions']}: has no voxel of label {label} within {item['file']}; draw 1 to 3.")
+        return float(values[tuple(index.T)].mean())
+
+    crus = mean(CRUS)
+    return {f"contrast_{side}": (mean(label) - crus) / crus for side, label in SIDES.items()}
 
 
 def out_of_fold(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:

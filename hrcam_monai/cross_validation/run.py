@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from hrcam_monai.cross_validation.baseline_run import run_baselines, with_files
+from hrcam_monai.cross_validation.baseline_run import run_baselines
 from hrcam_monai.cross_validation.baselines import BASELINES
 from hrcam_monai.cross_validation.collect import (
     fold_warnings,
@@ -55,8 +55,8 @@ class Cohort:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """All images, with what baselines need."""
-        return with_files([e for listed in self.manifest.entries.values() for e in listed], self.manifest.path.parent)
+        """All images."""
+        return [e for listed in self.manifest.entries.values() for e in listed]
 
     @property
     def held_out(self) -> dict[str, int]:

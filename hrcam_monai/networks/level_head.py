@@ -20,9 +20,30 @@ def upsample(x: Tensor, size: list[int]) -> Tensor:
     """U_l: linear interpolation of [B, K, *] to the spatial `size` (voxel-centred, `align_corners=False`)."""
     if list(x.shape[2:]) == size:
         return x
+    if not torch.jit.is_scripting():  # noqa: SIM102  # a condition of its own, else TorchScript compiles what is below
+        if len(size) == 3 and x.device.type == "cpu" and x.dtype.itemsize >= 4 and not torch.compiler.is_compiling():
+            return upsample_by_axes(x, size)
     if len(size) == 3:
         return F.interpolate(x, size=size, mode="trilinear", align_corners=False)
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def upsample_by_axes(x: Tensor, size: list[int]) -> Tensor:
+    """Trilinear interpolation of [B, K, D, H, W] as one matrix product an axis: on a CPU a tenth of PyTorch's time.
+
+    Linear interpolation is separable, and an axis's matrix holds the up-sampled unit vectors. Full precision, under
+    autocast too, which would have the products in bfloat16.
+    """
+
+    def matrix(n: int, m: int) -> Tensor:
+        units = torch.eye(n, dtype=x.dtype).unsqueeze(0)
+        return F.interpolate(units, size=[m], mode="linear", align_corners=False)[0]  # [n, m]
+
+    depth, height, width = x.shape[2:]
+    with torch.autocast("cpu", enabled=False):
+        x = matrix(height, size[1]).t() @ (x @ matrix(width, size[2]))
+        x = matrix(depth, size[0]).t() @ x.flatten(3)
+    return x.unflatten(3, size[1:])
 
 
 def upsampled_mean(x: Tensor, size: list[int]) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrcam_monai.networks import LevelHead, pool_maps
-from hrcam_monai.networks.level_head import upsample, upsampled_mean
+from hrcam_monai.networks.level_head import upsample, upsample_by_axes, upsampled_mean
 from tests.networks.backbones import naive_hrcam
 
 SIZES = [
@@ -48,6 +48,20 @@ def test_levels_and_bias_add_up_to_the_map(size, shapes):
     total = sum(levels) + head.bias.view(1, -1, *[1] * len(size))
     torch.testing.assert_close(total, head.class_maps(features, size)[1])
     torch.testing.assert_close(logits, head(features, size))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_upsampling_axis_by_axis_equals_that_of_pytorch(dtype):
+    x, size = torch.randn(2, 3, 4, 5, 7, dtype=dtype, requires_grad=True), [9, 5, 20]
+    theirs = torch.nn.functional.interpolate(x, size=size, mode="trilinear", align_corners=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = upsample_by_axes(x, size)
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours, theirs)
+    target = torch.randn_like(theirs)
+    grads = [torch.autograd.grad((maps * target).sum(), x)[0] for maps in (ours, theirs)]
+    torch.testing.assert_close(*grads, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(upsample(x, size), ours)
 
 
 def test_upsampled_mean_at_a_factor_that_is_no_integer():

@@ -156,13 +156,13 @@ SECTIONS: tuple[tuple[str, str, str, Callable[[dict[str, Any]], str]], ...] = (
     (
         "throughput_cpu",
         "Training and inference of the bundle, CPU",
-        "python benchmarks/throughput.py --cohort work/cohort",
+        "python benchmarks/throughput.py --cohort work/bench",
         throughput_section,
     ),
     (
         "throughput_cuda",
         "Training and inference of the bundle, GPU",
-        "python benchmarks/throughput.py --cohort work/cohort",
+        "python benchmarks/throughput.py --cohort work/bench",
         throughput_section,
     ),
 )

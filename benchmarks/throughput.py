@@ -4,7 +4,7 @@ Training: images a second of the training step of train.json fed by its loader, 
 Inference: seconds a subject of inference.json's evaluator from file to written map, over those of the network alone;
 and each part timed by itself, in one process. All on the wall clock.
 
-    python benchmarks/throughput.py --cohort work/cohort
+    python benchmarks/throughput.py --cohort work/bench
 """
 
 from __future__ import annotations
@@ -108,6 +108,13 @@ def training(parser: ConfigParser, rounds: int) -> dict[str, Any]:
     }
 
 
+def written(data: dict[Any, Any]) -> dict[Any, Any]:
+    """Wait until the maps of a subject, which are written behind, are on the disk."""
+    for future in data["written"]:
+        future.result()
+    return data
+
+
 class Chain:
     """The parts of inference.json, one subject at a time."""
 
@@ -123,7 +130,7 @@ class Chain:
             "preprocess": [t for t in before if not isinstance(t, LoadScand)],
             "network": [self.network],
             "postprocess": [t for t in after if not isinstance(t, SaveImaged)],
-            "write": [t for t in after if isinstance(t, SaveImaged)],
+            "write": [*(t for t in after if isinstance(t, SaveImaged)), written],
         }
 
     @torch.no_grad()

@@ -96,7 +96,7 @@ class Comparison:
         self.displacements = {
             c.name: Displacement(c.inferer.of_own_map(), displacement_axes, spacing) for c in candidates if c.has_maps
         }
-        self.folder = Path(writable_folder(output_dir))
+        self.folder = Path(output_dir)
         self.classes = list(classes)
         self.spacing = tuple(spacing)
         self.tolerance_mm = tolerance_mm
@@ -106,10 +106,12 @@ class Comparison:
         self.failures = failures
         self.samples = samples
         self.seed = seed
-        self.rows = RowFile(self.folder / "per_subject.csv", resume)
+        self.resume = resume
 
     def run(self) -> dict[str, Any]:
         """Compare, and write `per_subject.csv`, `comparison.json`, `comparison.md`, `summary.png` and `panels/`."""
+        writable_folder(self.folder)
+        rows = RowFile(self.folder / "per_subject.csv", self.resume)
         measured = 0
         for data in tqdm(self.dataset, desc="compare", unit="subject"):
             if FAILED in data:
@@ -119,10 +121,10 @@ class Comparison:
             lesion = int(data["label"]) > 0 and "mask" in data and bool((data["mask"] > 0.5).any())
             drawn = measured
             measured += lesion
-            if data["subject"] in self.rows.subjects:
+            if data["subject"] in rows.subjects:
                 continue
-            self.rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, draw=drawn < self.panels))
-        summary = environment(self.seed) | comparison_summary(self.rows.rows, self.classes, self.samples, self.seed)
+            rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, draw=drawn < self.panels))
+        summary = environment(self.seed) | comparison_summary(rows.rows, self.classes, self.samples, self.seed)
         summary["displacement"] = {name: d.aggregate() for name, d in self.displacements.items()}
         summary["notes"] = {n: PEERS[n].notes for p in self.peers.values() for n in p.made if PEERS[n].notes}
         summary["left_out"] = {f"{n} ({name})": why for name, p in self.peers.items() for n, why in p.left_out.items()}

@@ -23,6 +23,7 @@ def test_metrics_tables_and_figure(configs, cohort, tmp_path):
     assert set(metrics["groups"]) == {"plain", "moderate"}
     assert len(list(csv.DictReader((tmp_path / "out" / "per_subject.csv").open()))) == 4
     assert (tmp_path / "out" / "evaluation.png").is_file()
+    assert not (tmp_path / "out" / "compare").exists()  # nobody asked for it
     assert set(metrics["displacement"]["map"]) == {"axis0", "axis1"}
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hrcam_monai.compare import Candidate, Comparison
-from hrcam_monai.compare.study import faithfulness_scores
+from hrcam_monai.compare.study import RowFile, faithfulness_scores
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.inferers import HRCAMInferer
@@ -77,9 +77,8 @@ def test_a_stopped_run_goes_on(tmp_path):
     options = {"methods": ["MONAI Grad-CAM"], "panels": 0, "samples": 20}
     whole = Comparison(data, nets, tmp_path / "whole", **options).run()
     Comparison(data[:3], nets, tmp_path / "parts", **options).run()
-    rest = Comparison(data, nets, tmp_path / "parts", resume=True, **options)
-    assert rest.rows.subjects == {"s0", "s1", "s2"}
-    found = rest.run()
+    assert RowFile(tmp_path / "parts" / "per_subject.csv", resume=True).subjects == {"s0", "s1", "s2"}
+    found = Comparison(data, nets, tmp_path / "parts", resume=True, **options).run()
     assert (tmp_path / "parts" / "per_subject.csv").read_text() == (tmp_path / "whole" / "per_subject.csv").read_text()
     for a, b in zip(found["localization"], whole["localization"], strict=True):
         assert a["method"] == b["method"]

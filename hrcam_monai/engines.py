@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,12 @@ class CohortEvaluator(SupervisedEvaluator):
 
 
 def last_checkpoint(run_dir: str | Path, prefix: str) -> Path | None:
-    """The newest checkpoint that CheckpointSaver left of a stage, or None.
+    """The newest whole checkpoint that CheckpointSaver left of a stage, or None; a kill may have cut one short.
 
     Example:
         >>> last_checkpoint("no/such/folder", "train")
     """
-    found = list(Path(run_dir).glob(f"{prefix}_checkpoint_epoch=*.pt"))
+    found = [p for p in Path(run_dir).glob(f"{prefix}_checkpoint_epoch=*.pt") if zipfile.is_zipfile(p)]  # as torch.save writes
     return max(found, key=lambda p: p.stat().st_mtime) if found else None
 
 
@@ -77,7 +78,7 @@ def run_stage(
     resume: bool = False,
     weights: str | Path | None = None,
 ) -> None:
-    """Run one stage of training, or the rest of it; a checkpoint is kept after every epoch.
+    """Run one stage of training, or the rest of it; the checkpoints of the last two epochs are kept.
 
     Args:
         trainer: of the stage.
@@ -97,7 +98,7 @@ def run_stage(
     wait()  # else a slow process would find the next checkpoint of a fast one
     if trainer.state.epoch < epochs:
         if is_main_process():
-            CheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=1).attach(trainer)
+            CheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=2).attach(trainer)
         trainer.run()
     if weights is not None and epochs:
         save_weights(state["network"], weights)

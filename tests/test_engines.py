@@ -68,6 +68,19 @@ def run_until_epoch(trainer, state, folder, epoch):
         run_stage(trainer, state, folder, "train")
 
 
+def test_a_checkpoint_that_a_kill_has_cut_short_is_passed_over(tmp_path):
+    run_stage(*stage(small_net(), 3), tmp_path, "train")
+    kept = sorted(p.name for p in tmp_path.glob("train_checkpoint_epoch=*.pt"))
+    assert kept == ["train_checkpoint_epoch=2.pt", "train_checkpoint_epoch=3.pt"]
+    newest = tmp_path / kept[1]
+    for left in (newest.read_bytes()[:1000], b""):
+        newest.write_bytes(left)
+        assert last_checkpoint(tmp_path, "train").name == kept[0]
+    trainer, state = stage(small_net(), 3)
+    run_stage(trainer, state, tmp_path, "train", resume=True)
+    assert trainer.state.epoch == 3
+
+
 @pytest.mark.parametrize("reference", [None, 0])
 def test_calibration_finds_the_shift_and_keeps_completeness(reference):
     net = small_net(reference).eval()

@@ -63,7 +63,7 @@ def test_resume_runs_only_what_is_left(trained, cohort, tmp_path):
     done = run("train", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", resume=True, **{**QUICK, "epochs": 2})
     assert done.returncode == 0, done.stderr
     assert "resuming from" in done.stdout
-    assert len(list((tmp_path / "out").glob("train_checkpoint_*"))) == 1
+    assert len(list((tmp_path / "out").glob("train_checkpoint_*"))) == 2
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai.data.manifest import SPLITS, Manifest, ManifestError
+from hrcam_monai.data.manifest import FILES, SPLITS, Manifest, ManifestError
 
 Entry = dict[str, Any]
 VALIDATION_FOLDS = 5  # one part in five of what trains is taken for validation, more where a class is rare
@@ -114,6 +114,6 @@ def fold_manifest(manifest: Manifest, root: Path, split: Mapping[str, str]) -> d
     for entries in manifest.entries.values():
         for entry in entries:
             raw = {k: v for k, v in entry.items() if k != "split"} | {"label": manifest.classes[entry["label"]]}
-            raw |= {k: Path(os.path.relpath(entry[k], root)).as_posix() for k in ("image", "mask") if k in entry}
+            raw |= {k: Path(os.path.relpath(entry[k], root)).as_posix() for k in FILES if k in entry}
             sections[split[entry["subject"]]].append(raw)
     return {"classes": manifest.classes, **sections}

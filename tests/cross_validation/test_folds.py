@@ -76,6 +76,7 @@ def test_all_images_of_a_subject_stay_together_and_paths_stay_valid(cohort, tmp_
     entries = [e for listed in manifest.entries.values() for e in listed]
     entries[0]["subject"] = entries[1]["subject"] = "twice"
     entries[1]["label"] = entries[0]["label"]
+    entries[2]["regions"] = entries[2]["mask"]  # an absolute path, as load_manifest makes of it
     labels = subject_labels(entries)
     for fold in assign_folds(labels, 2, 0):
         (tmp_path / "manifest.json").write_text(json.dumps(fold_manifest(manifest, cohort, fold)))
@@ -85,3 +86,4 @@ def test_all_images_of_a_subject_stay_together_and_paths_stay_valid(cohort, tmp_
         assert {e["image"]: e["label"] for e in found} == {e["image"]: e["label"] for e in entries}
         assert all(e["split"] == fold[e["subject"]] for e in found)
         assert sum("mask" in e for e in found) == sum("mask" in e for e in entries)
+        assert [e["regions"] for e in found if "regions" in e] == [entries[2]["regions"]]

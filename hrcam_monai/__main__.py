@@ -187,6 +187,9 @@ def compare(
     method: Annotated[list[str] | None, typer.Option(help="Peers to run; all that are not slow if not given.")] = None,
     slow: Annotated[bool, typer.Option(help="Occlusion and Score-CAM too.")] = False,
     alike: Annotated[bool, typer.Option(help="LayerCAM and Grad-CAM also read through HR-CAM's flips and slices.")] = True,
+    overlay: Annotated[
+        list[str] | None, typer.Option(help="Config of the task, may be repeated: a file, or a name such as tasks/parkinson_nm.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Section of the manifest.")] = "test",
     faithfulness: Annotated[int, typer.Option(min=0, help="Subjects that get deletion and insertion too (slow).")] = 0,
     panels: Annotated[int, typer.Option(min=0, help="Subjects that get a picture.")] = 6,
@@ -209,7 +212,7 @@ def compare(
         "resume": resume,
     }
     try:
-        summary = run(dataset_dir, output, network, bundle_root, split, faithfulness=faithfulness, **chosen)
+        summary = run(dataset_dir, output, network, bundle_root, split, overlay or (), faithfulness=faithfulness, **chosen)
     except (ValueError, OSError, RuntimeError) as error:
         raise fail(reason(error)) from None
     typer.echo(markdown(summary))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,30 @@ from ignite.engine import Engine, Events
 from hrcam_monai.csv_files import write_csv
 from hrcam_monai.distributed import gather, gather_rows, is_main_process, place
 from hrcam_monai.metrics.classification import classification_summary, roc_auc
-from hrcam_monai.metrics.cohort import summarize
+from hrcam_monai.metrics.cohort import finding_groups, summarize, told_from
 from hrcam_monai.metrics.displacement import Displacement, displacement_warning
 from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.predictions import finished_items, prediction_row
+from hrcam_monai.regions import side_scores
 from hrcam_monai.report.figures import evaluation_figure
 
 logger = logging.getLogger(__name__)
 LOCALIZATION = ("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy")
+SIDES = ("laterality", "same_side")  # of subjects with `regions`
 
 
 class EvaluationWriter:
     """Scores labelled subjects: `per_subject.csv`, `metrics.json` and `evaluation.png`.
 
     Classification is scored over all subjects; localisation over those whose mask is not empty, on the class map of
-    their own label (`ReadPredictiond(map_class="label")`), on the network's grid. The displacement of the network's own
-    maps is measured on the first subjects that are not of the reference class, without their masks.
+    their own label (`ReadPredictiond(map_class="label")`), on the network's grid; where there are `regions`, so is
+    the side. The displacement of the network's own maps is measured on the first subjects that are not of the
+    reference class, without their masks.
 
     Args:
         output_dir: folder of the files.
         classes: names of the classes; index 0 is the reference.
-        group_key: manifest entry to report by, such as the grade of conspicuity; a group is told apart from all
-            subjects of the reference class.
+        group_key: manifest entry to report by, such as the grade of conspicuity; see `told_from`.
         spacing: of the network's grid, mm.
         tolerance_mm: of the pointing game.
         seed: of the bootstrap.
@@ -81,10 +83,12 @@ class EvaluationWriter:
         for item in finished_items(engine):
             row = prediction_row(item, self.classes)
             row |= {"label": int(item["label"]), "group": str(item.get(self.group_key, ""))}
-            scores: dict[str, Any] = dict.fromkeys(LOCALIZATION, "")
+            sided = "regions" in item
+            scores: dict[str, Any] = dict.fromkeys((*LOCALIZATION, *SIDES) if sided else LOCALIZATION, "")
             if "map" in item and "mask" in item and int(item["label"]) >= self.least and bool((item["mask"] > 0.5).any()):
                 heat, mask = item["map"][0].cpu().numpy(), item["mask"][0].cpu().numpy() > 0.5
                 scores = localization_scores(heat, mask, self.spacing[: heat.ndim], self.tolerance_mm)
+                scores |= side_scores(heat, mask, item["image"], item["regions"]) if sided else {}
             self.rows.append(row | scores)
             if self.displacement is not None and "map" in item and int(item["label"]) >= self.least:
                 network: Any = engine.network  # type: ignore[attr-defined]
@@ -99,37 +103,41 @@ class EvaluationWriter:
         if not rows or not is_main_process():
             return
         write_csv(self.folder / "per_subject.csv", rows)
-        metrics = evaluation_summary(rows, self.classes, self.seed)
+        metrics = evaluation_summary(rows, self.classes, self.seed, self.least == 0)
         if self.displacement is not None:
             metrics["displacement"] = self.displacement.aggregate()
             metrics["warnings"] = [w for w in [displacement_warning(metrics["displacement"])] if w]
             for warning in metrics["warnings"]:
                 logger.warning(warning)
         (self.folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
-        evaluation_figure(rows, self.classes, self.folder / "evaluation.png")
+        evaluation_figure(rows, self.classes, self.folder / "evaluation.png", self.least == 0)
         found = metrics["classification"] | metrics["localization"]
         engine.state.metrics |= {k: v for k, v in found.items() if isinstance(v, int | float)}  # for handlers that track
 
 
-def evaluation_summary(rows: Sequence[dict[str, Any]], classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def evaluation_summary(
+    rows: Sequence[Mapping[str, Any]], classes: Sequence[str], seed: int = 0, first_is_finding: bool = False
+) -> dict[str, Any]:
     """Classification and localisation over all rows of `per_subject.csv`, and by group."""
-    labels = np.array([r["label"] for r in rows])
-    scores = np.array([[r[f"probability_{c}"] for c in classes] for r in rows])
-    summary = {"classification": classification_summary(labels, scores, classes, seed), "localization": _localization(rows)}
-    groups = sorted({r["group"] for r in rows if r["label"] > 0 and r["group"]})
+
+    def arrays(chosen: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.array([r["label"] for r in chosen])
+        return labels, np.array([[r[f"probability_{c}"] for c in classes] for r in chosen])
+
+    summary = {"classification": classification_summary(*arrays(rows), classes, seed), "localization": _localization(rows)}
     by_group = {}
-    for group in groups:
-        chosen = np.array([r["group"] == group or r["label"] == 0 for r in rows])
-        own = [r for r in rows if r["group"] == group]
-        by_group[group] = {"auc": roc_auc(labels[chosen], scores[chosen]), **_localization(own)}
+    for group in finding_groups(rows, first_is_finding):
+        auc = roc_auc(*arrays(told_from(rows, group, first_is_finding)))
+        by_group[group] = {"auc": auc, **_localization([r for r in rows if r["group"] == group])}
     return summary | {"groups": by_group}
 
 
-def _localization(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _localization(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean of each measure over the subjects with a mask, and its interval."""
     scored = [r for r in rows if r["pixel_ap"] != ""]
     found: dict[str, Any] = {"subjects_with_mask": len(scored)}
-    for key in LOCALIZATION if scored else ():
-        summary = summarize([r[key] for r in scored])
-        found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
+    for key in (*LOCALIZATION, "same_side"):
+        if any(key in r for r in scored):
+            summary = summarize([r[key] for r in scored if r.get(key, "") != ""])
+            found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
     return found

@@ -1,4 +1,4 @@
-"""Dictionary transforms for images that come with labelled regions, as slabs of neuromelanin MRI do."""
+"""Labelled regions of a scan, as slabs of neuromelanin MRI have them: values in them, transforms by them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Crop, Cropd, MapTransform
+from numpy.typing import ArrayLike
 
 from hrcam_monai.data.reading import read_scan
+from hrcam_monai.metrics.laterality import laterality_index, same_side
+
+CRUS, LEFT, RIGHT = 1, 2, 3  # labels of `regions` of neuromelanin MRI: crus cerebri, left and right substantia nigra
 
 
 def region_points(path: str, label: int | None = None) -> np.ndarray:
@@ -31,6 +35,36 @@ def voxels_at(image: MetaTensor, points: np.ndarray) -> np.ndarray:
     """Nearest voxels [N, 3] of an image [C, X, Y, Z] to world points [N, 3]; they may lie outside."""
     inverse = np.linalg.inv(np.asarray(image.affine, dtype=float))
     return (points @ inverse[:3, :3].T + inverse[:3, 3]).round().astype(int)
+
+
+def region_values(image: MetaTensor, path: str, label: int) -> np.ndarray:
+    """Values [N] of an image [1, X, Y, Z] in a region; what of it lies outside the image is left out.
+
+    Args:
+        image: with its affine.
+        path: image of integer labels, on any grid.
+        label: of the region.
+    """
+    index = voxels_at(image, region_points(path, label))
+    index = index[((index >= 0) & (index < np.array(image.shape[1:]))).all(1)]
+    return torch.as_tensor(image[0]).as_subclass(torch.Tensor).numpy()[tuple(index.T)]
+
+
+def nigral_laterality(values: ArrayLike, image: MetaTensor, path: str) -> float:
+    """The laterality index of a map [X, Y, Z] on an image's grid, left against right substantia nigra of its `regions`.
+
+    Example:
+        >>> nigral_laterality(heat, item["image"], item["regions"])  # doctest: +SKIP
+        -0.31
+    """
+    heat = MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=image.affine)
+    return laterality_index(*(region_values(heat, path, side) for side in (LEFT, RIGHT)))
+
+
+def side_scores(heat: ArrayLike, mask: ArrayLike, image: MetaTensor, path: str) -> dict[str, float]:
+    """`laterality` of a map [X, Y, Z], and whether it names the `same_side` as the mask, in the regions of one subject."""
+    found, true = (nigral_laterality(values, image, path) for values in (heat, mask))
+    return {"laterality": found, "same_side": same_side(found, true)}
 
 
 class CropAboutd(Cropd):
@@ -138,9 +172,7 @@ class ContrastRatiod(MapTransform):
 
     def level(self, image: MetaTensor, path: str) -> float:
         """Median intensity of the reference region."""
-        index = voxels_at(image, region_points(path, self.reference))
-        index = index[((index >= 0) & (index < np.array(image.shape[1:]))).all(1)]
-        values = image.as_tensor()[0].numpy()[tuple(index.T)]
+        values = region_values(image, path, self.reference)
         level = float(np.median(values)) if len(values) else 0.0
         if level <= 0:
             raise ValueError(f"{path}: label {self.reference}, the reference of contrast, is empty or dark; correct the regions.")

@@ -3,7 +3,10 @@ from __future__ import annotations
 import csv
 import json
 
+import nibabel as nib
+import numpy as np
 import torch
+from monai.data import MetaTensor
 
 from hrcam_monai.evaluation import EvaluationWriter
 from hrcam_monai.inferers import HRCAMInferer
@@ -47,6 +50,30 @@ def test_maps_of_the_first_class_count_where_it_is_a_finding(tmp_path):
     EvaluationWriter(tmp_path, CLASSES, first_is_finding=True).attach(engine)
     engine.run([row("a", 0.1, 0, map=mask, mask=mask), row("b", 0.9, 1, map=mask, mask=mask)])
     assert json.loads((tmp_path / "metrics.json").read_text())["localization"]["subjects_with_mask"] == 2
+
+
+def test_groups_of_either_class_where_both_are_findings(tmp_path):
+    engine = engine_with()
+    EvaluationWriter(tmp_path, CLASSES, first_is_finding=True).attach(engine)
+    rows = [row("a", 0.1, 0, grade="fourth"), row("b", 0.8, 0, grade="lateral"), row("c", 0.9, 1, grade="hemisphere")]
+    engine.run([*rows, row("d", 0.5, 1, grade="hemisphere")])
+    groups = json.loads((tmp_path / "metrics.json").read_text())["groups"]
+    assert {name: found["auc"] for name, found in groups.items()} == {"fourth": 1, "hemisphere": 0.75, "lateral": 0.5}
+
+
+def test_the_side_counts_where_there_are_regions(tmp_path):
+    regions = np.zeros((8, 4, 4), np.uint8)
+    regions[:4], regions[4:] = 2, 3
+    nib.save(nib.Nifti1Image(regions, np.eye(4)), tmp_path / "regions.nii.gz")
+    left = torch.zeros(1, 8, 4, 4)
+    left[:, 1] = 1
+    common = {"mask": left, "image": MetaTensor(left), "regions": str(tmp_path / "regions.nii.gz")}
+    engine = engine_with()
+    EvaluationWriter(tmp_path, CLASSES).attach(engine)
+    engine.run([row("n", 0.1, 0, **common), row("p", 0.9, 1, map=left, **common), row("q", 0.9, 1, map=left.flip(1), **common)])
+    table = list(csv.DictReader((tmp_path / "per_subject.csv").open()))
+    assert [r["laterality"] for r in table] == ["", "1.000000", "-1.000000"]
+    assert json.loads((tmp_path / "metrics.json").read_text())["localization"]["same_side"] == 0.5
 
 
 def test_a_displaced_network_is_told(tmp_path, caplog):

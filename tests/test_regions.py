@@ -7,7 +7,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd, Orientationd, ResizeWithPadOrCropd
 
-from hrcam_monai.regions import ContrastRatiod, CropAboutd
+from hrcam_monai.regions import ContrastRatiod, CropAboutd, nigral_laterality, region_values, side_scores
 from hrcam_monai.transforms import LoadScand
 
 AFFINE = np.array([[-0.75, 0, 0, 20], [0, 0.75, 0, -40], [0, 0, 2.2, -30], [0, 0, 0, 1]])  # a file of left, anterior, superior
@@ -84,3 +84,28 @@ def test_a_map_goes_back_to_where_the_crop_came_from(slab):
     back = Invertd("map", prepare, orig_keys="image", nearest_interp=True)(item)["map"]
     assert back.shape == shape
     assert torch.equal(back.as_tensor() > 0, slab["image"].as_tensor() > 230)
+
+
+def test_values_of_a_region_on_another_grid(slab):
+    assert (region_values(slab["image"], slab["regions"], 2) == 260).all()
+    assert len(region_values(slab["image"], slab["regions"], 2)) == 4 * 6 * 3
+    cropped = CropAboutd("image", (8, 8, 10))(slab | {"roi": (AFFINE @ [16, 23, 4, 1])[:3].tolist()})
+    assert 0 < len(region_values(cropped["image"], slab["regions"], 2)) < 4 * 6 * 3
+    assert len(region_values(slab["image"], slab["regions"], 9)) == 0
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_left_is_the_patients_left_in_any_order_of_axes(tmp_path, flip):
+    affine = np.diag([flip * 1.0, 1.0, 2.0, 1.0])
+    affine[0, 3] = -flip * 9.5
+    regions = np.zeros((20, 8, 4), np.uint8)
+    world_x = (affine @ [np.arange(20), np.zeros(20), np.zeros(20), np.ones(20)])[0]
+    regions[world_x < -2], regions[world_x > 2] = 2, 3  # RAS+: the left has negative coordinates
+    nib.save(nib.Nifti1Image(regions, affine), tmp_path / "regions.nii.gz")
+    image = MetaTensor(torch.zeros(1, 20, 8, 4), affine=affine)
+    left = np.zeros((20, 8, 4)) + (world_x < -4)[:, None, None]
+    path = str(tmp_path / "regions.nii.gz")
+    assert nigral_laterality(left, image, path) == 1
+    assert nigral_laterality(left[::-1], image, path) == -1
+    assert side_scores(left + 0.5 * left[::-1], left, image, path) == {"laterality": pytest.approx(1 / 3), "same_side": 1.0}
+    assert side_scores(left[::-1], left, image, path)["same_side"] == 0

@@ -35,8 +35,10 @@ def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), **options: An
     return parser
 
 
-def load_candidate(bundle_root: Path, spec: str) -> Candidate:
+def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -> Candidate:
     """One `NAME=WEIGHTS[:OVERLAY[,OVERLAY]]`: HRCAMNet weights, or those of its backbone alone, a plain classifier.
+
+    `overlays` come before its own.
 
     Raises:
         ValueError: not of that form, or weights of another network.
@@ -46,7 +48,7 @@ def load_candidate(bundle_root: Path, spec: str) -> Candidate:
     file, _, listed = rest.partition(":")
     if not name or not file:
         raise ValueError(f"network '{spec}' is not of the form NAME=WEIGHTS[:OVERLAY].")
-    parser = bundle_parser(bundle_root, [o for o in listed.split(",") if o])
+    parser = bundle_parser(bundle_root, [*overlays, *(o for o in listed.split(",") if o)])
     whole = "head.weight" in read_weights(file)
     network = parser.get_parsed_content("network_def" if whole else "backbone")
     load_weights(network, file)
@@ -55,16 +57,24 @@ def load_candidate(bundle_root: Path, spec: str) -> Candidate:
 
 
 def compare(
-    dataset_dir: Path, output_dir: Path, networks: Sequence[str], bundle_root: Path, split: str = "test", **options: Any
+    dataset_dir: Path,
+    output_dir: Path,
+    networks: Sequence[str],
+    bundle_root: Path,
+    split: str = "test",
+    overlays: Sequence[str] = (),
+    **options: Any,
 ) -> dict[str, Any]:
     """Compare the networks and the peers on one split of a cohort; options are `Comparison`'s.
+
+    `overlays` are configs of the task: they reach the data and every network.
 
     Raises:
         ValueError, FileNotFoundError: see `load_candidate` and `Comparison`.
         SystemExit: status 1 at the end, if subjects could not be read.
     """
-    candidates = [load_candidate(bundle_root, spec) for spec in networks]
-    parser = bundle_parser(bundle_root, dataset_dir=str(dataset_dir), output_dir=str(output_dir), split=split)
+    candidates = [load_candidate(bundle_root, spec, overlays) for spec in networks]
+    parser = bundle_parser(bundle_root, overlays, dataset_dir=str(dataset_dir), output_dir=str(output_dir), split=split)
     parser["comparison::candidates"] = candidates
     for key, value in {"output_dir": str(output_dir), **options}.items():
         parser[f"comparison::{key}"] = value

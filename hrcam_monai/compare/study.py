@@ -25,6 +25,7 @@ from hrcam_monai.metrics.displacement import Displacement
 from hrcam_monai.metrics.faithfulness import deletion_insertion
 from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.networks import HRCAMNet
+from hrcam_monai.regions import side_scores
 
 logger = logging.getLogger(__name__)
 SLAB = 8  # slices of a volume on which faithfulness is measured: those where the network sees most
@@ -51,6 +52,7 @@ class Comparison:
         alike: the strongest peers are read through HR-CAM's flips and slices, too.
         panels: so many subjects get a picture.
         group_key: manifest entry to report by.
+        first_is_finding: the first class is a finding like the others, so its maps are scored, too.
         displacement_axes: axes along which the networks' own maps are tested for displacement, on twenty subjects.
         failures: where subjects that cannot be read are noted.
         samples: of the bootstrap.
@@ -76,6 +78,7 @@ class Comparison:
         faithfulness: int = 0,
         panels: int = 6,
         group_key: str = "grade",
+        first_is_finding: bool = False,
         displacement_axes: Sequence[int] = (0, 1),
         failures: Failures | None = None,
         samples: int = 1000,
@@ -103,6 +106,7 @@ class Comparison:
         self.faithfulness = faithfulness
         self.panels = panels
         self.group_key = group_key
+        self.first_is_finding = first_is_finding
         self.failures = failures
         self.samples = samples
         self.seed = seed
@@ -118,13 +122,16 @@ class Comparison:
                 if self.failures is not None:
                     self.failures.add(data["subject"], data["image"], data[FAILED])
                 continue
-            lesion = int(data["label"]) > 0 and "mask" in data and bool((data["mask"] > 0.5).any())
+            marked = self.first_is_finding or int(data["label"]) > 0
+            lesion = marked and "mask" in data and bool((data["mask"] > 0.5).any())
             drawn = measured
             measured += lesion
             if data["subject"] in rows.subjects:
                 continue
             rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, draw=drawn < self.panels))
-        summary = environment(self.seed) | comparison_summary(rows.rows, self.classes, self.samples, self.seed)
+        summary = environment(self.seed) | comparison_summary(
+            rows.rows, self.classes, self.samples, self.seed, self.first_is_finding
+        )
         summary["displacement"] = {name: d.aggregate() for name, d in self.displacements.items()}
         summary["notes"] = {n: PEERS[n].notes for p in self.peers.values() for n in p.made if PEERS[n].notes}
         summary["left_out"] = {f"{n} ({name})": why for name, p in self.peers.items() for n, why in p.left_out.items()}
@@ -158,6 +165,7 @@ class Comparison:
         for name, heat in maps.items():
             assert mask is not None
             row = common | {"network": owner[name].name, "method": name, "probability": ""} | self._scores(heat, mask)
+            row |= side_scores(heat.cpu(), mask, data["image"], data["regions"]) if "regions" in data else {}
             if faithful:
                 row |= faithfulness_scores(owner[name], image, heat, label)
             rows.append(row)
@@ -200,7 +208,7 @@ def faithfulness_scores(candidate: Candidate, image: Tensor, heat: Tensor, class
 COLUMNS = (
     *("subject", "group", "label", "network", "method", "probability"),
     *("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
-    *("false_peaks", "lesion_peaks", "deletion_auc", "insertion_auc"),
+    *("laterality", "same_side", "false_peaks", "lesion_peaks", "deletion_auc", "insertion_auc"),
 )
 FORM = ".6g"  # of floats: peaks and areas differ by orders of magnitude
 

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
-from hrcam_monai.metrics.cohort import summarize
+from hrcam_monai.metrics.cohort import summarize, told_from
 from hrcam_monai.metrics.detection import LesionDetection
 
-MEASURES = ("pixel_ap", "best_dice", "fixed_dice", "pointing", "peak_distance_mm", "energy", "deletion_auc", "insertion_auc")
+MEASURES = (
+    *("pixel_ap", "best_dice", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
+    *("same_side", "deletion_auc", "insertion_auc"),
+)
 ALL = "all"
 
 
@@ -29,18 +32,22 @@ def froc_score(rows: Sequence[Mapping[str, Any]]) -> float:
 
 
 def comparison_summary(
-    rows: Sequence[Mapping[str, Any]], classes: Sequence[str], samples: int = 1000, seed: int = 0
+    rows: Sequence[Mapping[str, Any]],
+    classes: Sequence[str],
+    samples: int = 1000,
+    seed: int = 0,
+    first_is_finding: bool = False,
 ) -> dict[str, Any]:
     """Lines of classification by network and of localisation by method, each over all subjects and by group.
 
-    Intervals are 95 % bootstrap intervals over subjects.
+    Intervals are 95 % bootstrap intervals over subjects. What a group is told from: see `told_from`.
     """
     groups = sorted({r["group"] for r in rows if r["method"] and r["group"]})
     found = [*groups, ALL] if len(groups) > 1 else [ALL]
     return {
         "classes": list(classes),
         "classification": [
-            _classification(rows, network, group, samples, seed)
+            _classification(rows, network, group, samples, seed, first_is_finding)
             for network in dict.fromkeys(r["network"] for r in rows)
             for group in found
         ],
@@ -52,10 +59,12 @@ def comparison_summary(
     }
 
 
-def _classification(rows: Sequence[Mapping[str, Any]], network: str, group: str, samples: int, seed: int) -> dict[str, Any]:
-    """How well a network tells the group's subjects from all of the reference class."""
-    own = [r for r in rows if r["network"] == network and not r["method"]]
-    own = [r for r in own if group == ALL or r["group"] == group or int(r["label"]) == 0]
+def _classification(
+    rows: Sequence[Mapping[str, Any]], network: str, group: str, samples: int, seed: int, first_is_finding: bool
+) -> dict[str, Any]:
+    """How well a network tells the group's subjects from the others."""
+    own: Sequence[Mapping[str, Any]] = [r for r in rows if r["network"] == network and not r["method"]]
+    own = own if group == ALL else told_from(own, group, first_is_finding)
     labels, scores = numbers(own, "label").astype(int).clip(0, 1), numbers(own, "probability")
     pairs = np.stack([1 - scores, scores], 1)
     interval = bootstrap_interval(roc_auc, labels, pairs, samples=samples, seed=seed)
@@ -83,12 +92,15 @@ def markdown(summary: Mapping[str, Any]) -> str:
     """The comparison as Markdown tables, the notes below."""
     faithful = any("deletion_auc" in line for line in summary["localization"])
     columns = ["method", "group", "n", "pixel AP", "best Dice", "Dice at half", "pointing", "peak off, mm", "energy", "FROC"]
+    sided = any("same_side" in line for line in summary["localization"])
+    columns += ["same side"] if sided else []
     columns += ["deletion AUC", "insertion AUC"] if faithful else []
     text = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for line in summary["localization"]:
         cells = [line["method"], line["group"], str(line["subjects"]), _cell(line, "pixel_ap"), _cell(line, "best_dice")]
         cells += [_cell(line, "fixed_dice"), _cell(line, "pointing", 2), _cell(line, "peak_distance_mm", 1)]
         cells += [_cell(line, "energy"), f"{line['froc']:.2f}"]
+        cells += [_cell(line, "same_side", 2)] if sided else []
         cells += [_cell(line, "deletion_auc"), _cell(line, "insertion_auc")] if faithful else []
         text.append("| " + " | ".join(cells) + " |")
     text += ["", "| network | group | n | AUC |", "|---|---|---|---|"]

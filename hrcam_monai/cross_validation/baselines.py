@@ -14,7 +14,7 @@ import torch
 from scipy.stats import kurtosis, skew
 
 from hrcam_monai.data.reading import ScanError, read_scan
-from hrcam_monai.regions import region_points, voxels_at
+from hrcam_monai.regions import CRUS, LEFT, RIGHT, region_values
 
 Features = Callable[[Mapping[str, Any]], dict[str, float]]
 
@@ -78,10 +78,6 @@ def intensity_and_size(item: Mapping[str, Any]) -> dict[str, float]:
     return found | {"ml_head": len(values) * ml}
 
 
-CRUS = 1  # labels of `regions`
-SIDES = {"left": 2, "right": 3}
-
-
 @baseline(
     "contrast ratio",
     keys=("regions",),
@@ -96,17 +92,15 @@ def contrast_ratio(item: Mapping[str, Any]) -> dict[str, float]:
         ScanError: one of the regions is empty, or outside the scan.
     """
     scan = read_scan(item["file"])
-    values = scan.as_tensor()[0].double().numpy()
 
     def mean(label: int) -> float:
-        index = voxels_at(scan, region_points(item["regions"], label))
-        index = index[((index >= 0) & (index < np.array(values.shape))).all(1)]
-        if not len(index):
+        values = region_values(scan, item["regions"], label).astype(float)
+        if not len(values):
             raise ScanError(f"{item['regions']}: has no voxel of label {label} within {item['file']}; draw 1 to 3.")
-        return float(values[tuple(index.T)].mean())
+        return float(values.mean())
 
     crus = mean(CRUS)
-    return {f"contrast_{side}": (mean(label) - crus) / crus for side, label in SIDES.items()}
+    return {f"contrast_{side}": (mean(label) - crus) / crus for side, label in (("left", LEFT), ("right", RIGHT))}
 
 
 def out_of_fold(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:

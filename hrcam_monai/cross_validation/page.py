@@ -7,7 +7,13 @@ from typing import Any
 
 from hrcam_monai.cross_validation.statistics import MEASURES
 
-LOCALIZATION = {"pixel_ap": "pixel AP", "best_dice": "best Dice", "pointing": "pointing", "energy": "energy"}
+LOCALIZATION = {
+    "pixel_ap": "pixel AP",
+    "best_dice": "best Dice",
+    "pointing": "pointing",
+    "energy": "energy",
+    "same_side": "same side",
+}
 
 
 def interval(line: Mapping[str, Any], key: str) -> str:
@@ -59,7 +65,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
     found = summary.get("localization", {})
     if found.get("subjects_with_mask"):
         text += [f"## Out-of-fold maps against {found['subjects_with_mask']} masks", ""]
-        text += _table(list(LOCALIZATION.values()), [[interval(found, key) for key in LOCALIZATION]])
+        shown = {key: name for key, name in LOCALIZATION.items() if key in found}
+        text += _table(list(shown.values()), [[interval(found, key) for key in shown]])
     text += [f"- {name}: {note}." for name, note in summary.get("notes", {}).items()]
     text += [f"- Left out: {name}: {why}" for name, why in summary.get("left_out", {}).items()]
     text += [f"- Warning: {warning}" for warning in summary.get("warnings", [])]

@@ -130,14 +130,15 @@ def pool_folds(output: Path, cohort: Cohort, files: Sequence[Path], baselines: b
     link_maps(output, folders)
     beside: dict[str, list[dict[str, Any]]] = {}
     left_out: dict[str, str] = {}
+    parser = ConfigParser(load(files))
     if baselines:
-        preprocessing = ConfigParser(load(files)).get_parsed_content("preprocessing")
+        preprocessing = parser.get_parsed_content("preprocessing")
         with logging_redirect_tqdm():
             beside, left_out = run_baselines(cohort.entries, preprocessing, cohort.labels, cohort.held_out, classes, failures)
         for name, own in beside.items():
             write_csv(output / f"baseline_{name.replace(' ', '_')}.csv", own)
     summary = environment(seed) | cross_validation_summary(rows, classes, beside, seed)
-    located = evaluation_summary(scored, classes, seed)
+    located = evaluation_summary(scored, classes, seed, bool(parser.get("first_is_finding")))
     summary |= {key: located[key] for key in ("localization", "groups")}
     summary["notes"] = {name: BASELINES[name].notes for name in beside if BASELINES[name].notes}
     summary |= {"left_out": left_out, "warnings": fold_warnings(folders)}

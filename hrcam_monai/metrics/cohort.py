@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +35,29 @@ def summarize(values: Any, samples: int = 1000, seed: int = 0) -> Summary:
     if not len(array):
         return Summary(float("nan"), float("nan"), float("nan"), 0)
     return Summary(float(array.mean()), *bootstrap_interval(np.mean, array, samples=samples, seed=seed), len(array))
+
+
+def told_from(rows: Sequence[Mapping[str, Any]], group: str, first_is_finding: bool = False) -> list[Mapping[str, Any]]:
+    """The rows of a group and of those it is told from: the reference class, or the other classes where there is none.
+
+    Args:
+        rows: `group` and `label` (an integer, the reference being 0) of each subject.
+        group: as the grade of conspicuity, or the site.
+        first_is_finding: class 0 is a finding like the others, so there is no reference.
+
+    Example:
+        >>> rows = [{"group": "", "label": 0}, {"group": "faint", "label": 1}, {"group": "plain", "label": 1}]
+        >>> [r["group"] for r in told_from(rows, "plain")]
+        ['', 'plain']
+    """
+    own = {int(r["label"]) for r in rows if r["group"] == group}
+    others = {int(r["label"]) for r in rows} - own if first_is_finding else {0}
+    return [r for r in rows if r["group"] == group or int(r["label"]) in others]
+
+
+def finding_groups(rows: Sequence[Mapping[str, Any]], first_is_finding: bool = False) -> list[str]:
+    """Names of the groups of subjects with a finding, sorted; arguments as for `told_from`."""
+    return sorted({r["group"] for r in rows if r["group"] and (first_is_finding or int(r["label"]) > 0)})
 
 
 class SubjectMetric(CumulativeIterationMetric):

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import roc_curve
 
+from hrcam_monai.metrics.cohort import finding_groups, told_from
+
 SHOWN = 0.25  # voxels below this share of the map's maximum stay clear
 
 
@@ -59,23 +61,24 @@ def map_panel(image: np.ndarray, heat: np.ndarray, title: str = "") -> Image.Ima
     return figure_image(figure)
 
 
-def evaluation_figure(rows: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path) -> None:
-    """ROC curves and localisation by group, from the rows of `per_subject.csv`."""
+def evaluation_figure(
+    rows: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path, first_is_finding: bool = False
+) -> None:
+    """ROC curves and localisation by group, from the rows of `per_subject.csv`; see `told_from`."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    labels = np.array([r["label"] for r in rows])
-    scores = np.array([1 - r[f"probability_{classes[0]}"] for r in rows])
-    groups = sorted({r["group"] for r in rows if r["label"] > 0})
-    for group in groups:
-        chosen = np.array([r["group"] == group or r["label"] == 0 for r in rows])
-        if len(set(labels[chosen] > 0)) == 2:
-            fpr, tpr, _ = roc_curve(labels[chosen] > 0, scores[chosen])
+    groups = finding_groups(rows, first_is_finding)
+    for group in groups or [""]:
+        chosen = told_from(rows, group, first_is_finding) if group else rows
+        found = np.array([r["label"] > 0 for r in chosen])
+        if len(set(found)) == 2:
+            fpr, tpr, _ = roc_curve(found, [1 - r[f"probability_{classes[0]}"] for r in chosen])
             left.plot(fpr, tpr, label=group or f"not {classes[0]}")
     left.plot([0, 1], [0, 1], color="0.7", linestyle=":")
     left.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC", aspect="equal")
-    if groups:
+    if left.get_legend_handles_labels()[0]:
         left.legend(loc="lower right", frameon=False)
-    boxes = {g: [r["pixel_ap"] for r in rows if r["group"] == g and r["pixel_ap"] != ""] for g in groups}
+    boxes = {g: [r["pixel_ap"] for r in rows if g in ("", r["group"]) and r["pixel_ap"] != ""] for g in groups or [""]}
     boxes = {g: v for g, v in boxes.items() if v}
     if boxes:
         right.boxplot(list(boxes.values()), tick_labels=[f"{g or 'all'} (n={len(v)})" for g, v in boxes.items()])

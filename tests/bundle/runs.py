@@ -32,6 +32,12 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
+def hrcam_monai(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run one of the package's own commands from `cwd`."""
+    line = [sys.executable, "-W", "ignore", "-m", "hrcam_monai", *map(str, arguments)]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, env=environment(), timeout=600)
+
+
 def run(*configs: str, cwd: Path, processes: int = 0, **overrides: object) -> subprocess.CompletedProcess[str]:
     """Run one workflow from `cwd`."""
     line = command(*configs, processes=processes, **overrides)

@@ -8,9 +8,11 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 
 from hrcam_monai.data import simulate_cohort
-from tests.bundle.runs import TINY, run
+from hrcam_monai.weights import save_weights
+from tests.bundle.runs import CONFIGS, TINY, hrcam_monai, run
 
 NETWORK = {k: v for k, v in TINY.items() if k.startswith("backbone")}
 QUICK = {"base_epochs": 1, "epochs": 1, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
@@ -20,18 +22,13 @@ TASKS = {  # spacing of the phantoms; and the grid of the network
 }
 
 
-@pytest.fixture(scope="module", params=list(TASKS))
-def phantoms(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    spacing = TASKS[request.param][0]
-    simulate_cohort(folder, subjects=8, seed=1, spacing=spacing, split=(2, 1, 1), workers=1, task=request.param)
-    return request.param, folder
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("overlays", [[], ["spatial_3d"]], ids=["2d", "3d"])
-def test_trains_evaluates_and_infers(phantoms, overlays, tmp_path):
-    task, cohort = phantoms
+@pytest.mark.parametrize(
+    ("task", "overlays"), [("ependymoma_gbm", ["spatial_3d"]), ("parkinson_nm", [])], ids=["tumour-3d", "nigra-2d"]
+)
+def test_trains_evaluates_infers_and_compares(task, overlays, tmp_path):
+    cohort = tmp_path / "cohort"
+    simulate_cohort(cohort, subjects=8, seed=1, spacing=TASKS[task][0], split=(2, 1, 1), workers=1, task=task)
     configs, grid = [f"tasks/{task}", *overlays], dict(TASKS[task][1])
     if overlays:
         grid.pop("slice_sigma", None)
@@ -63,25 +60,36 @@ def test_trains_evaluates_and_infers(phantoms, overlays, tmp_path):
         assert set(np.unique(np.asarray(label.dataobj))) <= {0, value}
         assert both or heat.get_fdata().shape == (48, 48, 12)
 
+    (tmp_path / "grid.json").write_text(json.dumps(grid | NETWORK))
+    line = ["compare", "--dataset-dir", cohort, "--output", "beside", "--network", f"net={options['checkpoint']}"]
+    line += ["--method", "MONAI Grad-CAM", "--no-alike", "--bundle-root", CONFIGS.parent]
+    done = hrcam_monai(*line, *(f"--overlay={name}" for name in (*configs, "grid.json")), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = json.loads((tmp_path / "beside" / "comparison.json").read_text())["localization"]
+    ours = next(x for x in lines if (x["method"], x["group"]) == ("HR-CAM, net", "all"))
+    assert ours["subjects"] == metrics["localization"]["subjects_with_mask"]
+    assert ours["pixel_ap"] == pytest.approx(metrics["localization"]["pixel_ap"], abs=1e-4)
+    assert both or ours["same_side"] == metrics["localization"]["same_side"]
+
 
 @pytest.mark.slow
-def test_one_file_without_regions_is_read_about_its_middle(tmp_path):
-    simulate_cohort(tmp_path / "c", subjects=8, seed=1, spacing=1.5, split=(2, 1, 1), workers=1, task="parkinson_nm")
+def test_one_file_without_regions_is_read_about_its_middle(tmp_path, bundle_root):
+    simulate_cohort(tmp_path / "c", subjects=1, seed=1, spacing=1.5, split=(0, 0, 1), workers=1, task="parkinson_nm")
     grid, task = TASKS["parkinson_nm"][1], "tasks/parkinson_nm"
-    done = run("train", task, cwd=tmp_path, dataset_dir=tmp_path / "c", output_dir=tmp_path / "run", **grid, **NETWORK, **QUICK)
+    (slab,) = (tmp_path / "c" / "images").glob("*.nii.gz")
+    options = {"checkpoint": tmp_path / "model.pt", "num_workers": 0, "dataset_dir": slab, **grid, **NETWORK}
+    files = [str(bundle_root / "configs" / f"{name}.json") for name in ("inference", task)]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser.update({k: v for k, v in options.items() if k in NETWORK})
+    save_weights(parser.get_parsed_content("network_def"), tmp_path / "model.pt")
+    done = run("inference", task, cwd=tmp_path, output_dir=tmp_path / "maps", **options)
     assert done.returncode == 0, done.stderr
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "slab.nii.gz").write_bytes((tmp_path / "c" / "images" / "sub-0001_NM.nii.gz").read_bytes())
-    options = {"checkpoint": tmp_path / "run" / "model.pt", "num_workers": 0, **grid, **NETWORK}
-    done = run("inference", task, cwd=tmp_path, dataset_dir=tmp_path / "in", output_dir=tmp_path / "maps", **options)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "maps" / "maps" / "slab_map.nii.gz").is_file()
+    (heat,) = (tmp_path / "maps" / "maps").glob("*_map.nii.gz")
+    assert nib.load(heat).shape == nib.load(slab).shape
 
 
 def test_left_and_right_are_not_mirrored_for_parkinson(bundle_root):
     """Neither in training nor in reading, whatever overlay brings the augmentation."""
-    from monai.bundle import ConfigParser
-
     for overlays in ([], ["spatial_3d"]):
         names = ["train", "tasks/parkinson_nm", *overlays]
         content = ConfigParser.load_config_files([str(bundle_root / "configs" / f"{n}.json") for n in names])

@@ -57,6 +57,16 @@ def test_tables_and_figures(tmp_path, dims):
     assert (tmp_path / "summary.png").stat().st_size > 1000
 
 
+def test_maps_of_the_first_class_count_where_it_is_a_finding(tmp_path):
+    marked = [s | {"label": 0, "grade": "site"} if s["mask"].any() else s | {"label": 1} for s in subjects()]
+    options = {"methods": [], "spacing": (2, 2, 2), "panels": 0, "samples": 20}
+    assert not Comparison(marked, candidates(), tmp_path / "a", **options).run()["localization"]
+    found = Comparison(marked, candidates(), tmp_path / "b", **options, first_is_finding=True).run()
+    assert {line["group"] for line in found["localization"]} == {"all"}
+    assert found["localization"][0]["subjects"] == 3
+    assert next(line for line in found["classification"])["subjects"] == 6
+
+
 def test_rows_are_the_metrics_of_the_maps(tmp_path):
     comparison = study(tmp_path)
     comparison.run()

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from hrcam_monai.metrics import SubjectMetric, bootstrap_interval, pixel_average_precision, summarize
+from hrcam_monai.metrics import (
+    SubjectMetric,
+    bootstrap_interval,
+    finding_groups,
+    pixel_average_precision,
+    summarize,
+    told_from,
+)
 
 
 def batch(shape, seed=0):
@@ -55,3 +62,14 @@ def test_other_errors_are_not_hidden():
 def test_summary_of_nothing():
     assert summarize([]).subjects == 0
     assert np.isnan(summarize([float("nan")]).mean)
+
+
+def test_a_group_is_told_from_the_reference_or_from_the_other_classes():
+    labels = {"none": 0, "faint": 1, "plain": 1, "fourth": 2}
+    rows = [{"group": group, "label": label} for group, label in labels.items()]
+    groups = lambda group, first=False: [r["group"] for r in told_from(rows, group, first)]  # noqa: E731
+    assert groups("plain") == ["none", "plain"]
+    assert groups("plain", True) == ["none", "plain", "fourth"]
+    assert groups("none", True) == ["none", "faint", "plain", "fourth"]
+    assert finding_groups(rows) == ["faint", "fourth", "plain"]
+    assert finding_groups(rows, True) == ["faint", "fourth", "none", "plain"]

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from hrcam_monai.data.anatomy import Anatomy, deformed, grid_points, sample, smooth_field
 from hrcam_monai.data.phantoms.task import SimulatedSubject, Task
+from hrcam_monai.regions import CRUS, LEFT, RIGHT
 
 FIELD = 72.0  # mm in-plane, both ways
 MIDDLE = (0.0, -20.0, -15.5)  # of the slab, in the space of the template, mm
@@ -20,7 +21,6 @@ SLICES, THICKNESS, PARTS = 12, 2.2, 4  # slices, mm, samples through each
 SLAB_KNOTS = ((5, 1.2),)  # deformation of the slab, on the finer of the two scales of a head
 # magnetisation transfer darkens white matter: intensity of neuromelanin MRI against that of T1 (white matter about 1)
 TONE = ((0.0, 0.2, 0.35, 0.55, 0.7, 0.85, 1.1), (0.35, 0.4, 0.5, 0.95, 1.1, 1.03, 0.95))
-CRUS, LEFT, RIGHT = 1, 2, 3  # labels of `regions`
 
 
 @dataclass(frozen=True)

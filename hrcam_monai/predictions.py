@@ -137,7 +137,8 @@ class PredictionWriter:
             except Exception as error:
                 engine.failures.add(item["subject"], item["file"], error)  # type: ignore[attr-defined]
                 continue
-            self.rows.append(prediction_row(item, self.classes))
+            shown = {"map_class": self.classes[int(item["map_class"])]} if "map_class" in item else {}
+            self.rows.append(prediction_row(item, self.classes) | shown)
             append_csv(self.part, self.rows[-1:])
 
     def finish(self, engine: Engine) -> None:

@@ -50,20 +50,23 @@ def region_values(image: MetaTensor, path: str, label: int) -> np.ndarray:
     return torch.as_tensor(image[0]).as_subclass(torch.Tensor).numpy()[tuple(index.T)]
 
 
-def nigral_laterality(values: ArrayLike, image: MetaTensor, path: str) -> float:
-    """The laterality index of a map [X, Y, Z] on an image's grid, left against right substantia nigra of its `regions`.
+def nigral_laterality(heat: MetaTensor, path: str) -> float:
+    """The laterality index of a map [1, X, Y, Z], left against right substantia nigra of the subject's `regions`.
 
     Example:
-        >>> nigral_laterality(heat, item["image"], item["regions"])  # doctest: +SKIP
+        >>> nigral_laterality(read_scan("eval/maps/sub-01_map.nii.gz"), item["regions"])  # doctest: +SKIP
         -0.31
     """
-    heat = MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=image.affine)
     return laterality_index(*(region_values(heat, path, side) for side in (LEFT, RIGHT)))
 
 
 def side_scores(heat: ArrayLike, mask: ArrayLike, image: MetaTensor, path: str) -> dict[str, float]:
-    """`laterality` of a map [X, Y, Z], and whether it names the `same_side` as the mask, in the regions of one subject."""
-    found, true = (nigral_laterality(values, image, path) for values in (heat, mask))
+    """`laterality` of a map [X, Y, Z], and whether it names the `same_side` as the mask, in the regions of one subject.
+
+    Both are on the image's grid.
+    """
+    values = (torch.as_tensor(np.asarray(v, dtype=np.float32))[None] for v in (heat, mask))
+    found, true = (nigral_laterality(MetaTensor(v, affine=image.affine), path) for v in values)
     return {"laterality": found, "same_side": same_side(found, true)}
 
 

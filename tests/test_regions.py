@@ -105,7 +105,7 @@ def test_left_is_the_patients_left_in_any_order_of_axes(tmp_path, flip):
     image = MetaTensor(torch.zeros(1, 20, 8, 4), affine=affine)
     left = np.zeros((20, 8, 4)) + (world_x < -4)[:, None, None]
     path = str(tmp_path / "regions.nii.gz")
-    assert nigral_laterality(left, image, path) == 1
-    assert nigral_laterality(left[::-1], image, path) == -1
+    assert nigral_laterality(MetaTensor(torch.tensor(left)[None], affine=affine), path) == 1
+    assert nigral_laterality(MetaTensor(torch.tensor(left[::-1].copy())[None], affine=affine), path) == -1
     assert side_scores(left + 0.5 * left[::-1], left, image, path) == {"laterality": pytest.approx(1 / 3), "same_side": 1.0}
     assert side_scores(left[::-1], left, image, path)["same_side"] == 0

@@ -10,6 +10,7 @@ import numpy as np
 from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
 from hrcam_monai.metrics.cohort import summarize, told_from
 from hrcam_monai.metrics.detection import LesionDetection
+from hrcam_monai.tables import interval, table
 
 MEASURES = (
     *("pixel_ap", "best_dice", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
@@ -81,13 +82,6 @@ def _localization(rows: Sequence[Mapping[str, Any]], method: str, group: str, sa
     return line | {"froc": froc_score(own)}
 
 
-def _cell(line: Mapping[str, Any], key: str, digits: int = 3) -> str:
-    if key not in line:
-        return ""
-    low, high = line[f"{key}_ci95"]
-    return f"{line[key]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
 def markdown(summary: Mapping[str, Any]) -> str:
     """The comparison as Markdown tables, the notes below."""
     faithful = any("deletion_auc" in line for line in summary["localization"])
@@ -95,17 +89,16 @@ def markdown(summary: Mapping[str, Any]) -> str:
     sided = any("same_side" in line for line in summary["localization"])
     columns += ["same side"] if sided else []
     columns += ["deletion AUC", "insertion AUC"] if faithful else []
-    text = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    rows = []
     for line in summary["localization"]:
-        cells = [line["method"], line["group"], str(line["subjects"]), _cell(line, "pixel_ap"), _cell(line, "best_dice")]
-        cells += [_cell(line, "fixed_dice"), _cell(line, "pointing", 2), _cell(line, "peak_distance_mm", 1)]
-        cells += [_cell(line, "energy"), f"{line['froc']:.2f}"]
-        cells += [_cell(line, "same_side", 2)] if sided else []
-        cells += [_cell(line, "deletion_auc"), _cell(line, "insertion_auc")] if faithful else []
-        text.append("| " + " | ".join(cells) + " |")
-    text += ["", "| network | group | n | AUC |", "|---|---|---|---|"]
-    for line in summary["classification"]:
-        text.append(f"| {line['network']} | {line['group']} | {line['subjects']} | {_cell(line, 'auc')} |")
-    text += ["", *(f"- {name}: {note}." for name, note in summary.get("notes", {}).items())]
+        cells = [line["method"], line["group"], str(line["subjects"]), interval(line, "pixel_ap"), interval(line, "best_dice")]
+        cells += [interval(line, "fixed_dice"), interval(line, "pointing", 2), interval(line, "peak_distance_mm", 1)]
+        cells += [interval(line, "energy"), f"{line['froc']:.2f}"]
+        cells += [interval(line, "same_side", 2)] if sided else []
+        cells += [interval(line, "deletion_auc"), interval(line, "insertion_auc")] if faithful else []
+        rows.append(cells)
+    lines = [[x["network"], x["group"], str(x["subjects"]), interval(x, "auc")] for x in summary["classification"]]
+    text = table(columns, rows) + table(["network", "group", "n", "AUC"], lines)
+    text += [f"- {name}: {note}." for name, note in summary.get("notes", {}).items()]
     text += [f"- Left out: {name}: {why}" for name, why in summary.get("left_out", {}).items()]
     return "\n".join(text).rstrip() + "\n"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hrcam_monai.cross_validation.statistics import MEASURES
+from hrcam_monai.tables import interval, table
 
 LOCALIZATION = {
     "pixel_ap": "pixel AP",
@@ -16,23 +17,12 @@ LOCALIZATION = {
 }
 
 
-def interval(line: Mapping[str, Any], key: str) -> str:
-    """Value and interval, as 0.812 [0.700, 0.910].
-
-    Example:
-        >>> interval({"auc": 0.5, "auc_ci95": [0.25, 0.75]}, "auc")
-        '0.500 [0.250, 0.750]'
-    """
-    low, high = line[f"{key}_ci95"]
-    return f"{line[key]:.3f} [{low:.3f}, {high:.3f}]"
-
-
 def markdown(summary: Mapping[str, Any]) -> str:
     """The page: predictions, differences to the baselines, folds, localisation, and what was left out."""
     lines = {"network": summary["network"], **summary["baselines"]}
     folds = summary["network"]["fold_auc"]
     text = [f"# Cross-validation, {summary['network']['subjects']} subjects, {len(folds)} folds", ""]
-    text += _table(
+    text += table(
         ["", "n", *[name.replace("_", " ").replace("auc", "AUC") for name in MEASURES], "mean AUC of folds", "p of AUC"],
         [
             [
@@ -52,13 +42,13 @@ def markdown(summary: Mapping[str, Any]) -> str:
     if summary["baselines"]:
         text += ["## Network less baseline", ""]
         pairs = {name: line["network_less_baseline"] for name, line in summary["baselines"].items()}
-        text += _table(
+        text += table(
             ["baseline", "n", "difference of AUC"],
             [[name, str(pair["subjects"]), interval(pair, "difference")] for name, pair in pairs.items()],
         )
         text += ["Paired: network and baseline on the same subjects in every draw.", ""]
     text += ["## AUC of each fold", ""]
-    text += _table(
+    text += table(
         ["", *[str(i) for i in range(len(folds))]],
         [[name, *[f"{a:.3f}" for a in line["fold_auc"]]] for name, line in lines.items()],
     )
@@ -66,12 +56,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
     if found.get("subjects_with_mask"):
         text += [f"## Out-of-fold maps against {found['subjects_with_mask']} masks", ""]
         shown = {key: name for key, name in LOCALIZATION.items() if key in found}
-        text += _table(list(shown.values()), [[interval(found, key) for key in shown]])
+        text += table(list(shown.values()), [[interval(found, key) for key in shown]])
     text += [f"- {name}: {note}." for name, note in summary.get("notes", {}).items()]
     text += [f"- Left out: {name}: {why}" for name, why in summary.get("left_out", {}).items()]
     text += [f"- Warning: {warning}" for warning in summary.get("warnings", [])]
     return "\n".join(text).rstrip() + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *[f"| {' | '.join(row)} |" for row in rows], ""]

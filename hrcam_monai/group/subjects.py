@@ -1,0 +1,164 @@
+"""The subjects of a folder that inference or cross-validation wrote: their maps, groups and covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nilearn.image import new_img_like, smooth_img
+from tqdm import tqdm
+
+from hrcam_monai.data.failures import Failures
+from hrcam_monai.data.manifest import Manifest
+from hrcam_monai.data.reading import read_scan
+from hrcam_monai.group.space import check_alignment, on_template, template
+from hrcam_monai.metrics.laterality import laterality_index
+from hrcam_monai.predictions import read_predictions
+from hrcam_monai.regions import nigral_laterality
+
+
+@dataclass
+class Subject:
+    """One person: all images of one count once, with the mean of their maps.
+
+    Attributes:
+        name: the manifest's subject, or the map's name without a manifest.
+        label: name of the class, None where it is not known.
+        entry: the manifest's, of the first image.
+        images: (scan, map) files.
+    """
+
+    name: str
+    label: str | None
+    entry: Mapping[str, Any]
+    images: list[tuple[str, Path]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Maps of subjects on the template's grid.
+
+    Attributes:
+        subjects: those whose maps could be used.
+        values: [N, X, Y, Z], logits, NaN outside the scan.
+        sides: laterality index of each.
+        mean_scan: [X, Y, Z], mean of the scans, each over its own 99th percentile; to see whether they are aligned.
+    """
+
+    subjects: list[Subject]
+    values: np.ndarray
+    sides: list[float]
+    mean_scan: np.ndarray
+
+
+def map_class(rows: Sequence[Mapping[str, str]], folder: Path) -> str:
+    """The class that all maps of the folder show.
+
+    Raises:
+        ValueError: they show several, or it is not noted.
+    """
+    shown = sorted({row.get("map_class") or "" for row in rows})
+    if len(shown) == 1 and shown[0]:
+        return shown[0]
+    found = f"are of several classes ({', '.join(shown)})" if len(shown) > 1 else "do not say of which class they are"
+    raise ValueError(f"{folder}: its maps {found}; make them of one: inference with --map_class NAME --resume False.")
+
+
+def find_subjects(folder: Path, manifest: Manifest | None = None) -> tuple[str, list[Subject]]:
+    """Class of the maps, and the subjects with a map; labels are the manifest's, or the column `label`.
+
+    Raises:
+        FileNotFoundError: the folder holds no predictions.
+        ValueError: no maps, of several classes, or of images that the manifest does not list.
+    """
+    rows = read_predictions(folder)
+    entries = {e["image"]: e for listed in (manifest.entries.values() if manifest else ()) for e in listed}
+    found: dict[str, Subject] = {}
+    for row in rows:
+        entry = entries.get(row["file"], {})
+        if manifest and not entry:
+            raise ValueError(f"{manifest.path}: does not list {row['file']}; give --dataset-dir of the cohort of {folder}.")
+        heat = folder / "maps" / f"{row['subject']}_map.nii.gz"
+        if heat.is_file():
+            name = str(entry.get("subject", row["subject"]))
+            label = manifest.classes[entry["label"]] if manifest else row.get("label") or None
+            found.setdefault(name, Subject(name, label, entry)).images.append((row["file"], heat))
+    if not found:
+        raise ValueError(f"{folder / 'maps'}: holds no maps; run inference or cross-validate into {folder} first.")
+    return map_class(rows, folder), list(found.values())
+
+
+def covariate_table(subjects: Sequence[Subject], names: Sequence[str]) -> np.ndarray | None:
+    """Numbers [N, C] of the manifest's entries.
+
+    Raises:
+        ValueError: a subject has none, or one that is no number.
+    """
+    if not names:
+        return None
+    for subject in subjects:
+        for name in names:
+            value = subject.entry.get(name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+                raise ValueError(f"covariate '{name}' of {subject.name} is {value}; give --dataset-dir with a number for each.")
+    return np.array([[float(s.entry[name]) for name in names] for s in subjects])
+
+
+def _side(subject: Subject, values: np.ndarray, spacing: int) -> float:
+    """Laterality in the nigra where regions are given, else of the halves of the template."""
+    regions = subject.entry.get("regions")
+    if regions:
+        return float(np.mean([nigral_laterality(read_scan(heat, blank=True), regions) for _, heat in subject.images]))
+    affine = template(spacing)[0].affine
+    x = affine[0, 0] * np.arange(values.shape[0]) + affine[0, 3]
+    inside = template(spacing)[1] & np.isfinite(values)
+    return laterality_index(values[x < 0][inside[x < 0]], values[x > 0][inside[x > 0]])
+
+
+def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bool, failures: Failures) -> Stack:
+    """Read, smooth and resample all maps; a subject that cannot be used is noted, and costs only itself.
+
+    Args:
+        subjects: what `find_subjects` returns.
+        spacing: of the template's grid, whole mm.
+        fwhm: of the smoothing, mm; 0 for none.
+        signed: values below zero count, too; sides are of those above, in any case.
+        failures: where they are noted.
+
+    Raises:
+        ValueError: no subject is left.
+    """
+    kept, values, sides = [], [], []
+    total = np.zeros(template(spacing)[0].shape)
+    count = np.zeros_like(total)
+    for subject in tqdm(subjects, desc="maps", unit="subject"):
+        try:
+            mean = np.mean([on_template(_ready(heat, fwhm, signed), spacing) for _, heat in subject.images], axis=0)
+            scan = read_scan(subject.images[0][0])
+            volume = nib.Nifti1Image(scan[0].numpy(), np.asarray(scan.affine, dtype=float))
+            anatomy = on_template(volume, spacing)
+            check_alignment(anatomy, spacing)
+            side = _side(subject, mean, spacing)
+        except Exception as error:
+            failures.add(subject.name, subject.images[0][0], error)
+            continue
+        kept.append(subject)
+        values.append(mean)
+        sides.append(side)
+        count += np.isfinite(anatomy)
+        total += np.nan_to_num(anatomy) / max(float(np.nanpercentile(anatomy, 99)), 1e-6)
+    if not kept:
+        raise ValueError(f"none of {len(subjects)} subjects can be used; {failures.path} says why.")
+    return Stack(kept, np.stack(values), sides, (total / np.maximum(count, 1)).astype(np.float32))
+
+
+def _ready(path: Path, fwhm: float, signed: bool) -> Any:
+    """A map, of which the negative part may be left out, smoothed."""
+    image: Any = nib.load(path)
+    if not signed:
+        image = new_img_like(image, np.clip(np.asarray(image.dataobj), 0, None))
+    return smooth_img(image, fwhm) if fwhm else image

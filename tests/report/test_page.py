@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from hrcam_monai.report import write_report
+from hrcam_monai.report.page import along_own_axes
 from tests.conftest import save_head
 
 
@@ -41,3 +42,31 @@ def test_one_self_contained_page(tmp_path):
 def test_folder_without_predictions(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"predictions.csv: not found; run inference.json into this folder first"):
         write_report(tmp_path)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "SRA"])
+def test_pictures_are_cut_along_the_scans_own_axes(axes):
+    values = np.zeros((12, 14, 6), np.float32)
+    values[2, 3, 1] = 1
+    turn = nib.eulerangles.euler2mat(x=0.4, z=0.1)
+    tilted = nib.Nifti1Image(values, nib.affines.from_matvec(turn @ np.diag([2.0, 2.0, 5.0]), [-10, 5, 7]))
+    other = tilted.as_reoriented(nib.orientations.ornt_transform(nib.orientations.io_orientation(np.eye(4)), axes_of(axes)))
+    drawn = along_own_axes(other)
+    assert drawn.shape == values.shape
+    assert np.array_equal(np.argwhere(np.asarray(drawn.dataobj)), [[2, 3, 1]])
+    assert np.allclose(drawn.affine[:3, :3], np.diag([2, 2, 5]))
+    middle = (np.array(values.shape) - 1) / 2
+    assert np.allclose(nib.affines.apply_affine(drawn.affine, middle), nib.affines.apply_affine(tilted.affine, middle))
+
+
+def axes_of(codes):
+    return nib.orientations.axcodes2ornt(tuple(codes))
+
+
+def test_a_scan_that_is_straight_keeps_its_coordinates():
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    affine[:3, 3] = [30, 40, -20]
+    image = nib.Nifti1Image(np.random.default_rng(0).random((6, 7, 5)).astype(np.float32), affine)
+    drawn = along_own_axes(image)
+    assert np.allclose(nib.affines.apply_affine(drawn.affine, [0, 0, 0]), nib.affines.apply_affine(affine, [5, 6, 0]))
+    assert np.array_equal(np.asarray(drawn.dataobj), np.asarray(image.dataobj)[::-1, ::-1])

@@ -127,20 +127,20 @@ def calibrate(network: nn.Module, inferer: Inferer, loader: Iterable[dict[str, A
     if len(labels.unique()) < 2:
         logger.warning("not calibrated: all %d validation volumes are of one class", len(labels))
         return [0.0] * logits.shape[1]
-    free = network.get_buffer("head.rows")[:, 0].float().cpu()  # the reference class stays at zero
+    projection = network.get_buffer("head.projection").float().cpu()  # the reference stays where it is
     shift = torch.zeros(logits.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([shift], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         # the small penalty keeps the shift finite where only one class is seen, and its mean zero
-        loss = nn.functional.cross_entropy(logits + shift * free, labels) + 1e-5 * (shift**2).sum()
+        loss = nn.functional.cross_entropy(logits + projection @ shift, labels) + 1e-5 * (shift**2).sum()
         loss.backward()
         return loss
 
     with torch.enable_grad():
         optimizer.step(closure)
     bias = network.get_parameter("head.bias")
-    bias.add_((shift.detach() * free).to(bias))
+    bias.add_((projection @ shift.detach()).to(bias))
     logger.info("calibrated on %d volumes: bias shifted by %s", len(labels), shift.tolist())
     return shift.tolist()

@@ -87,7 +87,7 @@ def fit_head(
         chosen = _choose(net, found, rows, heads, tolerance)
         weight, bias = _fit(net, found, torch.ones_like(held), chosen["penalty"], chosen["stride_power"])
         weight, bias = _calibrated(found, weight, bias)
-        if net.head.reference is not None:  # only differences between classes matter to the logits
+        if isinstance(net.head.reference, int):  # only differences between classes matter to the logits
             weight, bias = weight - weight[net.head.reference], bias - bias[net.head.reference]
         net.head.weight.copy_(weight)
         net.head.bias.copy_(bias)
@@ -195,8 +195,8 @@ def _level_share(pooled: Tensor, weight: Tensor, channels: list[int]) -> list[fl
 def _deletion(net: HRCAMNet, images: list[Tensor], weights: list[Tensor]) -> list[float]:
     """Of each head: how far the CNN's probability of its predicted class falls when the top of the map is blurred away."""
     drops = torch.zeros(len(weights), dtype=torch.float64)
-    original, rows = net.head.weight.clone(), net.head.rows.clone()
-    net.head.rows.fill_(1)  # the reference class is judged by a map, too
+    original, projection = net.head.weight.clone(), net.head.projection.clone()
+    net.head.projection.copy_(torch.eye(len(projection)))  # the reference class is judged by a map, too
     for image in tqdm(images, desc="deletion test", unit="image"):
         x = image.to(original.device)
         size = list(x.shape[1:])
@@ -213,5 +213,5 @@ def _deletion(net: HRCAMNet, images: list[Tensor], weights: list[Tensor]) -> lis
             after = levels_and_logits(net, torch.where(mask, fill, x)[None])[1]
             drops[i] += float(before.softmax(1)[0, top] - after.softmax(1)[0, top])  # type: ignore[union-attr]
     net.head.weight.copy_(original)
-    net.head.rows.copy_(rows)
+    net.head.projection.copy_(projection)
     return (drops / len(images)).tolist()

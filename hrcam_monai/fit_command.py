@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hrcam_monai.fit import fit_head
 from hrcam_monai.weights import load_weights, save_weights
 
 GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "roi_size")
+TASK = ("crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
 
 
 def fixed_augmentation(augmentation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -65,9 +66,19 @@ def prepare(
     return parser
 
 
-def overlay_of(parser: ConfigParser, taps: Sequence[str]) -> dict[str, Any]:
+def changed_by_task(config: Mapping[str, Any], bundle_root: Path) -> dict[str, Any]:
+    """The `TASK` keys of a training config that its overlays have changed: evaluation and inference must see images alike.
+
+    Those that are as in the bundle's train.json are left out, for the other workflows have their own, which move masks too.
+    """
+    default = ConfigParser.load_config_file(bundle_root / "configs" / "train.json")
+    return {key: config[key] for key in TASK if key in config and config[key] != default.get(key)}
+
+
+def overlay_of(parser: ConfigParser, taps: Sequence[str], bundle_root: Path) -> dict[str, Any]:
     """What evaluate.json and inference.json must be told about the network."""
     told = {key: parser[key] for key in ("backbone", "pooling", "reference", "flip_axes", "classes", *GEOMETRY)}
+    told |= changed_by_task(parser.get(), bundle_root)
     return told | ({"network_def::taps": list(taps)} if taps else {})
 
 
@@ -84,7 +95,9 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
     if parser.get_parsed_content("manifest").entries.get("validation"):
         calibrate(network, parser.get_parsed_content("inferer"), parser.get_parsed_content("validate::dataloader"), device)
     save_weights(network, output / "model.pt")
-    (output / "backbone.json").write_text(json.dumps(overlay_of(parser, network.taps), indent=4) + "\n")
+    (output / "backbone.json").write_text(
+        json.dumps(overlay_of(parser, network.taps, Path(parser["bundle_root"])), indent=4) + "\n"
+    )
 
 
 def fit_classifier(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import run
+from monai.bundle import ConfigParser, run
 from monai.networks.nets import DenseNet121, resnet18
 from typer.testing import CliRunner
 
 from hrcam_monai.__main__ import app
+from hrcam_monai.fit_command import changed_by_task
 from hrcam_monai.networks import HRCAMNet, StageCNN
 
 STAGE = {
@@ -144,3 +145,13 @@ def test_errors_are_said_in_one_line(invoke, tmp_path, cohort):
     assert "cnn.pt: not a whole file of weights; write it by torch.save(net.state_dict(), path)." in message(STAGE, None)
     torch.save({"epoch": 3}, tmp_path / "cnn.pt")
     assert "cnn.pt: holds no state dict; write it by" in message(STAGE, None)
+
+
+def test_what_a_task_changes_is_passed_on(bundle_root):
+    configs = bundle_root / "configs"
+    plain = ConfigParser.load_config_files([str(configs / "train.json")])
+    assert changed_by_task(plain, bundle_root) == {}
+    task = json.loads((configs / "tasks" / "parkinson_nm.json").read_text())
+    changed = changed_by_task(plain | task, bundle_root)
+    assert changed == {"crop": task["crop"], "normalization": task["normalization"]}
+    assert changed_by_task(plain | {"first_is_finding": True}, bundle_root) == {"first_is_finding": True}

@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from hrcam_monai.command_line import refuse_unknown
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.writing import write_json
-from hrcam_monai.fit_command import GEOMETRY
+from hrcam_monai.fit_command import GEOMETRY, changed_by_task
 
 WORKFLOWS = ("train", "evaluate", "inference")
 OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")
@@ -123,8 +123,9 @@ def fold_overlays(
     trained = ConfigParser(configs["train"])
     for key, value in made["train"].items():
         trained[key] = value
+    task = changed_by_task(trained.get(), files["evaluate"][0].parents[1])
     for workflow in ("evaluate", "inference"):
-        network = with_references(trained.get(), NETWORK, list(configs[workflow]))
+        network = with_references(trained.get(), (*NETWORK, *task), list(configs[workflow]))
         own = {k: v for k, v in settings.items() if top(k) in configs[workflow] and top(k) not in network}
         made[workflow] = network | own | common
     made["train"]["manifest::root"] = made["evaluate"]["manifest::root"] = made["inference"]["found::root"] = str(root)

@@ -25,7 +25,7 @@ class HRCAMNet(nn.Module):
         in_channels: channels of the image.
         pooling: `gap` (the paper) or `lse`; see `LevelHead`.
         sharpness: r of `lse`.
-        reference: index of the class whose map is zero, or None; see `LevelHead`.
+        reference: what maps are evidence against: a class, "mean" of all, or None; see `LevelHead`.
         freeze_backbone: train the head only (the paper's second stage): the backbone gets no gradient and keeps its
             batch statistics.
         input_shape: (1, in_channels, *spatial) of an image that the backbone can take, for backbones made for one
@@ -52,7 +52,7 @@ class HRCAMNet(nn.Module):
         in_channels: int = 1,
         pooling: str = "gap",
         sharpness: float = 10.0,
-        reference: int | None = None,
+        reference: int | str | None = None,
         freeze_backbone: bool = False,
         input_shape: Sequence[int] | None = None,
     ) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 POOLINGS = ("gap", "lse")
+MEAN = "mean"  # the reference of classes that are all findings
 
 
 def upsample(x: Tensor, size: list[int]) -> Tensor:
@@ -91,13 +92,13 @@ class LevelHead(nn.Module):
         num_classes: K.
         pooling: `gap` (the paper) or `lse`.
         sharpness: r of `lse`; not used by `gap`.
-        reference: index of a class whose map is zero everywhere, so that the other classes' maps are evidence against
-            it; None gives every class a map of its own, as in the paper. The softmax sees differences alone, so without
-            a reference a two-class network may just as well mark a lesion by a dip in the map of "normal" and leave
-            the map of "abnormal" empty.
+        reference: what the maps are evidence against. The index of a class: its map is zero everywhere. "mean": of all
+            classes, so that the maps add up to zero at every voxel; for classes that are all findings. None gives every
+            class a map of its own, as in the paper: the softmax sees differences alone, so a two-class network may just
+            as well mark a lesion by a dip in the map of "normal" and leave the map of "abnormal" empty.
 
     Raises:
-        ValueError: no level, an unknown pooling, a sharpness that is not positive, or a reference that is no class.
+        ValueError: no level, an unknown pooling, a sharpness that is not positive, or a reference that is none of these.
 
     Example:
         >>> head = LevelHead([8, 16], num_classes=2)
@@ -108,7 +109,7 @@ class LevelHead(nn.Module):
     """
 
     if TYPE_CHECKING:  # TorchScript cannot read the annotation
-        rows: Tensor
+        projection: Tensor
 
     def __init__(
         self,
@@ -116,7 +117,7 @@ class LevelHead(nn.Module):
         num_classes: int,
         pooling: str = "gap",
         sharpness: float = 10.0,
-        reference: int | None = None,
+        reference: int | str | None = None,
     ) -> None:
         super().__init__()
         if not in_channels:
@@ -125,8 +126,8 @@ class LevelHead(nn.Module):
             raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
         if sharpness <= 0:
             raise ValueError(f"sharpness is {sharpness}; it must be above 0.")
-        if reference is not None and not 0 <= reference < num_classes:
-            raise ValueError(f"reference is {reference}; it must be None or a class, 0 to {num_classes - 1}.")
+        if reference not in (None, MEAN, *range(num_classes)):
+            raise ValueError(f"reference is {reference}; it must be None, '{MEAN}' or a class, 0 to {num_classes - 1}.")
         self.in_channels = list(in_channels)
         self.num_classes = num_classes
         self.reference = reference
@@ -135,10 +136,12 @@ class LevelHead(nn.Module):
         # one linear layer over the concatenated levels, as in the paper
         self.weight = nn.Parameter(torch.empty(num_classes, sum(in_channels)))
         self.bias = nn.Parameter(torch.empty(num_classes))
-        rows = torch.ones(num_classes, 1)
-        if reference is not None:
-            rows[reference] = 0
-        self.register_buffer("rows", rows, persistent=False)  # 0 for the reference class
+        projection = torch.eye(num_classes)
+        if reference == MEAN:
+            projection -= 1 / num_classes
+        elif isinstance(reference, int):
+            projection[reference] = 0
+        self.register_buffer("projection", projection, persistent=False)  # of the classes, onto what the reference leaves free
         self.reset_parameters()
 
     @torch.jit.unused
@@ -147,6 +150,10 @@ class LevelHead(nn.Module):
         linear = nn.Linear(self.weight.shape[1], self.num_classes)
         self.weight.data.copy_(linear.weight.data)
         self.bias.data.copy_(linear.bias.data)
+
+    def project(self, x: Tensor) -> Tensor:
+        """What the reference leaves of each class's weights or bias: [K, C] -> [K, C]."""
+        return (self.projection.unsqueeze(2) * x.unsqueeze(0)).sum(1)  # no matmul, which autocast would do in half precision
 
     def native_maps(self, features: list[Tensor]) -> list[Tensor]:
         """Each level's class maps at its own resolution, without the bias: [B, C_l, *] -> [B, K, *]."""
@@ -158,7 +165,7 @@ class LevelHead(nn.Module):
         """One level's class maps at its own resolution, without the bias: [B, C_l, *] -> [B, K, *]."""
         start = sum(self.in_channels[:level])
         dtype = torch.promote_types(torch.promote_types(feature.dtype, self.weight.dtype), torch.float32)
-        weight = (self.weight * self.rows)[:, start : start + self.in_channels[level]].to(dtype)
+        weight = self.project(self.weight[:, start : start + self.in_channels[level]]).to(dtype)
         values = feature.to(dtype).flatten(2)
         if torch.jit.is_scripting():  # autocast wants a constant device there, and does not reach scripted code
             flat = torch.matmul(weight, values)
@@ -174,7 +181,7 @@ class LevelHead(nn.Module):
     def score_native(self, native: list[Tensor], size: list[int]) -> Tensor:
         """Logits [B, K] from each level's class maps at its own resolution."""
         if self.pooling == "gap":
-            logits = (self.bias * self.rows[:, 0]).to(native[0].dtype).unsqueeze(0)
+            logits = self.project(self.bias.unsqueeze(1)).to(native[0].dtype).t()
             for level in native:
                 logits = logits + upsampled_mean(level, size)
             return logits
@@ -187,7 +194,7 @@ class LevelHead(nn.Module):
     def maps_of_native(self, native: list[Tensor], size: list[int]) -> tuple[Tensor, Tensor]:
         """Logits [B, K] and class maps [B, K, *size] from each level's class maps at its own resolution."""
         # up-sampling keeps a constant, so the bias is added where there are fewest values
-        coarse = native[-1] + (self.bias * self.rows[:, 0]).to(native[-1].dtype).view([1, -1] + [1] * len(size))
+        coarse = native[-1] + self.project(self.bias.unsqueeze(1)).to(native[-1].dtype).view([1, -1] + [1] * len(size))
         maps = upsample(coarse, size)
         for level in native[:-1]:
             maps.add_(upsample(level, size))  # in a tensor of its own, which no gradient needs as it was

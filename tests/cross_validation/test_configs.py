@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hrcam_monai.cross_validation.configs import config_files, fold_overlays, parse_settings, with_references
+from hrcam_monai.cross_validation.configs import config_files, fold_overlays, load, parse_settings, with_references
 
 CLASSES = ["a", "b"]
 
@@ -24,6 +24,18 @@ def test_settings_go_to_the_workflows_that_know_them(bundle_root):
         assert tuple(made[workflow]["spacing"]) == (8, 8, 8)
         assert made[workflow]["classes"] == CLASSES
     assert made["train"]["manifest::root"] == made["inference"]["found::root"] == "/data"
+
+
+@pytest.mark.parametrize("task", ["ependymoma_gbm", "parkinson_nm"])
+def test_held_out_images_are_read_as_those_of_training(task, bundle_root):
+    files = config_files(bundle_root, None, [f"tasks/{task}"])
+    made = fold_overlays(files, {}, CLASSES, Path("/data"))
+    overlay = json.loads((bundle_root / "configs" / "tasks" / f"{task}.json").read_text())
+    for workflow in ("evaluate", "inference"):
+        read = load(files[workflow]) | made[workflow]
+        for key in {"crop", "normalization", "reference", "flip_axes", "first_is_finding"} & overlay.keys():
+            assert read[key] == overlay[key]
+    assert "crop" not in fold_overlays(config_files(bundle_root, None, []), {}, CLASSES, Path("/data"))["evaluate"]
 
 
 def test_a_network_of_ones_own_brings_what_it_refers_to(tmp_path, bundle_root):

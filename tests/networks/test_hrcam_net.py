@@ -54,7 +54,7 @@ def test_taps_named_by_the_user():
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize(("pooling", "reference"), [("gap", None), ("lse", 0)])
+@pytest.mark.parametrize(("pooling", "reference"), [("gap", None), ("lse", 0), ("lse", "mean")])
 def test_scripted_equals_eager(dims, pooling, reference):
     net = HRCAMNet(StageCNN(dims), 2, spatial_dims=dims, pooling=pooling, reference=reference).eval()
     scripted = torch.jit.script(net)

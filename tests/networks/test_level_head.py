@@ -144,6 +144,33 @@ def test_any_two_class_head_can_be_written_against_a_reference():
     torch.testing.assert_close(bound(features, [8, 8]).softmax(1), free(features, [8, 8]).softmax(1))
 
 
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+@pytest.mark.parametrize(("size", "shapes"), SIZES)
+def test_against_the_mean_maps_add_up_to_zero(size, shapes, pooling):
+    channels = [3 + i for i in range(len(shapes))]
+    head = LevelHead(channels, 3, pooling, reference="mean")
+    features = [torch.randn(2, c, *s) for c, s in zip(channels, shapes, strict=True)]
+    logits, maps = head.class_maps(features, size)
+    assert maps.sum(1).abs().max() < 1e-5
+    assert maps.abs().amax((0, *range(2, maps.ndim))).min() > 0
+    torch.testing.assert_close(pool_maps(maps, pooling, head.sharpness), logits, rtol=1e-4, atol=1e-6)
+    free = LevelHead(channels, 3, pooling)
+    free.load_state_dict(head.state_dict())
+    if pooling == "gap":
+        torch.testing.assert_close(free(features, size).softmax(1), logits.softmax(1))
+
+
+def test_against_the_mean_either_of_two_classes_is_a_peak_in_its_own_map():
+    head = LevelHead([1], 2, "lse", reference="mean")
+    head.weight.data = torch.tensor([[-3.0], [5.0]])
+    head.bias.data.zero_()
+    spot = torch.zeros(2, 1, 16, 16)
+    spot[0, 0, 4, 4], spot[1, 0, 4, 4] = 1, -1  # evidence for the one class, and for the other
+    logits, maps = head.class_maps([spot], [16, 16])
+    assert maps[0, 1].argmax() == maps[1, 0].argmax() == 4 * 16 + 4
+    torch.testing.assert_close(logits[0], logits[1].flip(0))
+
+
 def test_the_reference_is_a_class():
-    with pytest.raises(ValueError, match="reference is 2; it must be None or a class, 0 to 1"):
+    with pytest.raises(ValueError, match="reference is 2; it must be None, 'mean' or a class, 0 to 1"):
         LevelHead([4], 2, reference=2)

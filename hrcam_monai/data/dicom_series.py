@@ -6,7 +6,6 @@ DICOM hold names, dates and numbers of patients.
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections import Counter
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hrcam_monai.data.reading import ScanError, stack_fault
+from hrcam_monai.data.reading import ScanError, cut_short, stack_fault
 from hrcam_monai.data.sources import is_dicom
 
 LOCALISER = re.compile(r"locali[sz]er|scout|survey|(3|three).?plane|^loc\b", re.IGNORECASE)
@@ -203,7 +202,7 @@ def read_series(series: Series) -> Any:
         raise ScanError(f"series {series.name}: {fault}")
     itk.Object.SetGlobalWarningDisplay(False)  # its warnings name files
     try:
-        if any(map(_cut_short, series.files)):  # itk fills up what is missing, without a word
+        if any(map(cut_short, series.files)):  # itk fills up what is missing, without a word
             raise EOFError
         files = [str(f) for f in series.files]
         image = itk.imread(files if len(files) > 1 else files[0], itk.F)
@@ -216,19 +215,6 @@ def read_series(series: Series) -> Any:
         kind = "a multi-frame file whose frames are" if len(series.files) == 1 else "slices that are"
         raise ScanError(f"series {series.name}: {kind} no straight, even stack in order, so itk would misplace it; {CONVERT}.")
     return image
-
-
-def _cut_short(file: Path) -> bool:
-    """Whether a file holds fewer pixels than its header says; pydicom itself raises for some that do. Compressed ones
-    are left to the decoder."""
-    import pydicom
-
-    sizes = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames")
-    with warnings.catch_warnings(action="ignore"):
-        d = pydicom.dcmread(file, specific_tags=[*sizes, "PixelData"])
-    if d.file_meta.TransferSyntaxUID.is_compressed:
-        return False
-    return len(d.PixelData) * 8 < math.prod(int(d.get(s) or 1) for s in sizes)
 
 
 def _lies_where_headers_say(image: Any, series: Series) -> bool:

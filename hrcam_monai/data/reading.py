@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import math
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -58,6 +59,36 @@ def check_dicom_series(folder: Path) -> list[Dataset]:
     if fault:
         raise ScanError(f"{folder}: {fault}")
     return headers
+
+
+def check_pixels(folder: Path) -> None:
+    """See that each DICOM file of a folder holds all its pixels.
+
+    Raises:
+        ScanError: one does not.
+    """
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and is_dicom(p)):
+        try:
+            whole = not cut_short(path)
+        except Exception:  # pydicom's message of an element that ends too early; it may hold a part of the header
+            whole = False
+        if not whole:
+            raise ScanError(f"{path}: its pixels are cut short; copy the series again from its source.")
+
+
+def cut_short(file: Path) -> bool:
+    """Whether a DICOM file holds fewer pixels than its header says: itk fills up what is missing, without a word.
+
+    pydicom itself raises for some that do. Compressed ones are left to the decoder.
+    """
+    import pydicom
+
+    sizes = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames")
+    with warnings.catch_warnings(action="ignore"):
+        d = pydicom.dcmread(file, specific_tags=[*sizes, "PixelData"])
+    if d.file_meta.TransferSyntaxUID.is_compressed:
+        return False
+    return len(d.PixelData) * 8 < math.prod(int(d.get(s) or 1) for s in sizes)
 
 
 def stack_fault(orientations: Sequence[np.ndarray] | np.ndarray, positions: Sequence[np.ndarray] | np.ndarray) -> str | None:
@@ -136,6 +167,7 @@ def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaT
         raise ScanError(f"{file}: no such file; correct the path or restore the file.")
     if file.is_dir():
         check_dicom_series(file)
+        check_pixels(file)
     elif file.stat().st_size == 0:
         raise ScanError(f"{file}: is empty (0 bytes); copy it again from its source.")
     nifti = file.name.lower().endswith((".nii", ".nii.gz"))

@@ -121,6 +121,16 @@ def test_dicom_folders(tmp_path):
 
 
 @pytest.mark.real_data
+@pytest.mark.parametrize("lost", [100, 900])  # bytes, of 960
+def test_a_dicom_slice_that_is_cut_short_is_not_filled_up(tmp_path, lost):
+    write_series(tmp_path / "series")
+    slices = sorted((tmp_path / "series").iterdir())
+    whole = slices[2].read_bytes()
+    slices[2].write_bytes(whole[:-lost])
+    with pytest.raises(ScanError, match=rf"{slices[2].name}: its pixels are cut short; copy the series again from its source\.$"):
+        read_scan(tmp_path / "series")
+
+
 def test_real_formats(real_data):
     assert read_scan(real_data / "dicom_series").shape[-1] == 20
     assert read_scan(real_data / "enhancing_lesion_t1ce" / "brain1_image.nrrd").shape[-1] == 25

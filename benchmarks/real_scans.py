@@ -21,10 +21,10 @@ import typer
 from common import RESULTS, ROOT, environment, write_json
 
 from hrcam_monai.csv_files import read_csv
+from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.prepare import prepare
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.data.steps import Steps
-from hrcam_monai.regions import CRUS, LEFT, RIGHT
 
 CLASSES = {"ependymoma_gbm": ["ependymoma", "glioblastoma"], "parkinson_nm": ["control", "parkinson"]}
 GRID: dict[str, dict[str, Any]] = {  # the tumours' network was trained at 2 mm

@@ -155,7 +155,19 @@ class PredictionWriter:
 
 
 def fingerprint(value: Any) -> Any:
-    """A setting as JSON can hold it; a file by the hash of its content."""
+    """A setting as JSON can hold it; a file by the hash of its content, an object by its class and plain attributes."""
     if isinstance(value, (str, Path)) and Path(value).is_file():
         return "sha256:" + hashlib.sha256(Path(value).read_bytes()).hexdigest()
-    return json.loads(json.dumps(value, default=str))
+    return json.loads(json.dumps(value, default=_described))
+
+
+def _described(value: Any) -> Any:
+    if not hasattr(value, "__dict__"):
+        return str(value)
+    told = {k: v for k, v in vars(value).items() if isinstance(v, str | int | float | list | tuple | None) or _ours(v)}
+    return {"class": type(value).__qualname__} | told
+
+
+def _ours(value: Any) -> bool:
+    """Whether a transform's attribute is a transform that does its work."""
+    return type(value).__module__.split(".")[0] in ("monai", "hrcam_monai") and hasattr(value, "__dict__")

@@ -12,10 +12,9 @@ from monai.data import MetaTensor
 from monai.transforms import Crop, Cropd, MapTransform
 from numpy.typing import ArrayLike
 
+from hrcam_monai.data.manifest import LEFT, RIGHT
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.metrics.laterality import laterality_index, same_side
-
-CRUS, LEFT, RIGHT = 1, 2, 3  # labels of `regions` of neuromelanin MRI: crus cerebri, left and right substantia nigra
 
 
 def region_points(path: str, label: int | None = None) -> np.ndarray:

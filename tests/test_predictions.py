@@ -4,9 +4,11 @@ import json
 import logging
 
 import pytest
+from monai.transforms import NormalizeIntensityd
 
 from hrcam_monai.csv_files import append_csv, read_csv
-from hrcam_monai.predictions import PredictionWriter
+from hrcam_monai.predictions import PredictionWriter, fingerprint
+from hrcam_monai.regions import ContrastRatiod, CropAboutd
 from tests.subjects import CLASSES, engine_with, row
 
 ITEMS = [{"subject": name, "image": f"{name}.nii"} for name in "abc"]
@@ -82,6 +84,13 @@ def test_other_settings_or_weights_compute_anew(tmp_path, caplog):
     assert "made with other settings (checkpoint, map_threshold); all subjects are computed anew" in caplog.text
     assert subjects(out) == ["a"]
     assert json.loads((out / "settings.json").read_text())["checkpoint"].startswith("sha256:")
+
+
+def test_transforms_count_by_what_they_are_set_to():
+    crop = [fingerprint(CropAboutd("image", size)) for size in ((8, 8, 4), (8, 8, 4), (8, 8, 5))]
+    assert crop[0] == crop[1] != crop[2]
+    assert fingerprint(NormalizeIntensityd("image")) != fingerprint(NormalizeIntensityd("image", nonzero=True))
+    assert fingerprint(ContrastRatiod("image")) != fingerprint(ContrastRatiod("image", scale=2.0))
 
 
 @pytest.mark.parametrize("file", ["elsewhere/a.nii", "a.nii"])

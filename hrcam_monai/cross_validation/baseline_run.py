@@ -40,7 +40,7 @@ def read_features(
         if entry["image"] in known:  # the network's workflows could not read it either
             continue
         try:
-            item = preprocessing(dict(entry))
+            item = preprocessing({k: v for k, v in entry.items() if k != "mask"})  # as for inference, which has none
             for name in names:
                 numbers = BASELINES[name].features(item)
                 found[name].setdefault(entry["subject"], []).append(numbers)

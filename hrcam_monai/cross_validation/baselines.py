@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from scipy.stats import kurtosis, skew
 
+from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.reading import ScanError, read_scan
-from hrcam_monai.regions import CRUS, LEFT, RIGHT, region_values
+from hrcam_monai.regions import region_values
 
 Features = Callable[[Mapping[str, Any]], dict[str, float]]
 

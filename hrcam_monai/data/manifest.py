@@ -13,6 +13,7 @@ from typing import Any
 
 SPLITS = ("training", "validation", "test")
 FILES = ("image", "mask", "regions")  # keys of an entry that name a file
+CRUS, LEFT, RIGHT = 1, 2, 3  # labels of `regions` of neuromelanin MRI: crus cerebri, left and right substantia nigra
 
 
 class ManifestError(ValueError):

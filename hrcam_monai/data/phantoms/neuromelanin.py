@@ -12,8 +12,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from hrcam_monai.data.anatomy import Anatomy, deformed, grid_points, sample, smooth_field
+from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.phantoms.task import SimulatedSubject, Task
-from hrcam_monai.regions import CRUS, LEFT, RIGHT
 
 FIELD = 72.0  # mm in-plane, both ways
 MIDDLE = (0.0, -20.0, -15.5)  # of the slab, in the space of the template, mm

@@ -97,6 +97,23 @@ evidence: $(foreach t,$(TEST_SETS),$(foreach s,$(SEEDS),$(RESULTS)/compare_$(t)_
 	$(BIN)/python benchmarks/sanity.py --cohort $(WORK)/cohort
 	$(BIN)/python benchmarks/evidence.py
 
+PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
+GROUP = $(BIN)/python -W ignore -m hrcam_monai group $(WORK)/$(1)_folds --output $(WORK)/$(1)_group --dataset-dir $(WORK)/$(1)
+
+.PHONY: phantoms
+phantoms: $(STAMP) ## docs/tasks.md: both tasks cross-validated on phantoms, beside Grad-CAM, and on real scans (1 hour)
+	$(BIN)/python -m hrcam_monai simulate --task parkinson_nm --output $(WORK)/parkinson_nm --subjects 200 --seed 5
+	$(call PHANTOM_CV,parkinson_nm) --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson
+	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(WORK)/parkinson_nm_folds --name parkinson_nm
+	$(call GROUP,parkinson_nm) --spacing 1 --fwhm 2 --covariate age
+	$(BIN)/python -m hrcam_monai simulate --task ependymoma_gbm --output $(WORK)/ependymoma_gbm --subjects 160 --seed 5 --spacing 2
+	$(call PHANTOM_CV,ependymoma_gbm) --overlay tasks/ependymoma_gbm --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" \
+		--set slice_sigma=2.0 --set base_epochs=25 --set epochs=10 --set val_interval=10 --set map_class=glioblastoma
+	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(WORK)/ependymoma_gbm_folds --name ependymoma_gbm
+	$(call GROUP,ependymoma_gbm)
+	$(if $(wildcard $(REAL)/glioma_t1ce),HRCAM_REAL_DATA=$(REAL) $(BIN)/python -W ignore benchmarks/real_scans.py --work $(WORK)/real \
+		--tumours $(WORK)/ependymoma_gbm_folds/fold_0/model.pt --nigra $(WORK)/parkinson_nm_folds/fold_0/model.pt)
+
 .PHONY: bench
 bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other tools (15 minutes)
 	$(BIN)/python -m hrcam_monai simulate --output $(WORK)/bench --subjects 40 --seed 0 --split 1 0 0
@@ -113,7 +130,7 @@ figure: $(STAMP) ## The README's picture: HR-CAM beside other maps on new heads
 
 .PHONY: test
 test: $(STAMP) lint ## Run every check: ruff, mypy, unit tests, bundle runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=40
 
 # MONAI Label brings 8 GB of packages, and its DICOM SEG package needs pydicom 2: an environment of its own
 LABEL := $(VENV)-monailabel

@@ -165,7 +165,8 @@ class LevelHead(nn.Module):
         """One level's class maps at its own resolution, without the bias: [B, C_l, *] -> [B, K, *]."""
         start = sum(self.in_channels[:level])
         dtype = torch.promote_types(torch.promote_types(feature.dtype, self.weight.dtype), torch.float32)
-        weight = self.project(self.weight[:, start : start + self.in_channels[level]]).to(dtype)
+        # a slice of the whole: a product with weights that lie in one piece is exported for one batch size alone
+        weight = self.project(self.weight)[:, start : start + self.in_channels[level]].to(dtype)
         values = feature.to(dtype).flatten(2)
         if torch.jit.is_scripting():  # autocast wants a constant device there, and does not reach scripted code
             flat = torch.matmul(weight, values)

@@ -23,7 +23,7 @@ from common import RESULTS, ROOT, environment, write_json
 from hrcam_monai.csv_files import read_csv
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.prepare import prepare
-from hrcam_monai.data.reading import read_scan
+from hrcam_monai.data.reading import read_nifti
 from hrcam_monai.data.steps import Steps
 
 CLASSES = {"ependymoma_gbm": ["ependymoma", "glioblastoma"], "parkinson_nm": ["control", "parkinson"]}
@@ -34,16 +34,10 @@ GRID: dict[str, dict[str, Any]] = {  # the tumours' network was trained at 2 mm
 BRATS = "brats_2013_pat000{}_1__"
 
 
-def volume(path: Path, blank: bool = False) -> Any:
-    """Any scan as a NIfTI image."""
-    scan = read_scan(path, blank=blank)
-    return nib.Nifti1Image(scan[0].numpy(), np.asarray(scan.affine, dtype=float))
-
-
 def collect(data: Path, work: Path) -> None:
     """A BIDS folder of the contrast-enhanced T1, brain and lesion masks beside it, and a folder of DICOM."""
-    scans = {"sub-lesion": volume(data / "enhancing_lesion_t1ce" / "brain1_image.nrrd")}
-    lesions = {"sub-lesion": volume(data / "enhancing_lesion_t1ce" / "brain1_label.nrrd", blank=True)}
+    scans = {"sub-lesion": read_nifti(data / "enhancing_lesion_t1ce" / "brain1_image.nrrd")}
+    lesions = {"sub-lesion": read_nifti(data / "enhancing_lesion_t1ce" / "brain1_label.nrrd", blank=True)}
     for folder in ("brains", "lesions"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     for i in (1, 2):

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hrcam_monai.files import whole
+
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), form: str = ".6f") -> None:
     """A CSV file of these rows, whole or not at all; see `append_csv`."""
-    partial = path.with_name(f".{path.name}")
-    partial.unlink(missing_ok=True)
-    append_csv(partial, rows, columns, form)
-    partial.replace(path)
+    with whole(path) as partial:
+        append_csv(partial, rows, columns, form)
 
 
 def append_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), form: str = ".6f") -> None:

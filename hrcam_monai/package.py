@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 import hrcam_monai
+from hrcam_monai.files import file_hash
 
 NAME = "brain_mri_hrcam"
 PARTS = ("configs", "docs", "models", "LICENSE")
@@ -54,7 +55,7 @@ def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Pat
     copy(Path(hrcam_monai.__file__).parent, folder / "hrcam_monai")
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    sums = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    sums = [f"{file_hash(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     (folder / SUMS).write_text("".join(sums))
     return zipped(folder)
 

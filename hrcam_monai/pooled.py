@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from torch import Tensor
 from tqdm import tqdm
 
+from hrcam_monai.files import whole
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import upsampled_mean
 
@@ -136,7 +137,6 @@ def cached(net: HRCAMNet, loader: Iterable[Any], images: int, seed: int, cache: 
         logger.warning("%s is of another CNN or other options; it is made anew.", path)
     found = collect(net, loader, images, seed) | {"made_by": digest.hexdigest()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")  # an interrupted write leaves no half a cache
-    torch.save(found, part)
-    part.replace(path)
+    with whole(path) as partial:
+        torch.save(found, partial)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from hrcam_monai.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.distributed import gather_rows, is_main_process, process_rank, wait
+from hrcam_monai.files import file_hash
 
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -157,7 +157,7 @@ class PredictionWriter:
 def fingerprint(value: Any) -> Any:
     """A setting as JSON can hold it; a file by the hash of its content, an object by its class and plain attributes."""
     if isinstance(value, (str, Path)) and Path(value).is_file():
-        return "sha256:" + hashlib.sha256(Path(value).read_bytes()).hexdigest()
+        return f"sha256:{file_hash(value)}"
     return json.loads(json.dumps(value, default=_described))
 
 

@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Crop, Cropd, MapTransform
+from nibabel.affines import apply_affine
 from numpy.typing import ArrayLike
 
 from hrcam_monai.data.manifest import LEFT, RIGHT
@@ -26,14 +27,12 @@ def region_points(path: str, label: int | None = None) -> np.ndarray:
     """
     regions = read_scan(path, blank=True)
     values = regions.as_tensor()[0].numpy().round()
-    affine = np.asarray(regions.affine, dtype=float)
-    return np.argwhere(values > 0 if label is None else values == label) @ affine[:3, :3].T + affine[:3, 3]
+    return apply_affine(np.asarray(regions.affine, dtype=float), np.argwhere(values > 0 if label is None else values == label))
 
 
 def voxels_at(image: MetaTensor, points: np.ndarray) -> np.ndarray:
     """Nearest voxels [N, 3] of an image [C, X, Y, Z] to world points [N, 3]; they may lie outside."""
-    inverse = np.linalg.inv(np.asarray(image.affine, dtype=float))
-    return (points @ inverse[:3, :3].T + inverse[:3, 3]).round().astype(int)
+    return apply_affine(np.linalg.inv(np.asarray(image.affine, dtype=float)), points).round().astype(int)
 
 
 def region_values(image: MetaTensor, path: str, label: int) -> np.ndarray:

@@ -68,8 +68,8 @@ def _classification(
     own = own if group == ALL else told_from(own, group, first_is_finding)
     labels, scores = numbers(own, "label").astype(int).clip(0, 1), numbers(own, "probability")
     pairs = np.stack([1 - scores, scores], 1)
-    interval = bootstrap_interval(roc_auc, labels, pairs, samples=samples, seed=seed)
-    return {"network": network, "group": group, "subjects": len(own), "auc": roc_auc(labels, pairs), "auc_ci95": list(interval)}
+    ends = bootstrap_interval(roc_auc, labels, pairs, samples=samples, seed=seed)
+    return {"network": network, "group": group, "subjects": len(own), "auc": roc_auc(labels, pairs), "auc_ci95": list(ends)}
 
 
 def _localization(rows: Sequence[Mapping[str, Any]], method: str, group: str, samples: int, seed: int) -> dict[str, Any]:

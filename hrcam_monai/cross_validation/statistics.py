@@ -7,34 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
+from hrcam_monai.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    bootstrap_interval,
+    roc_auc,
+    sensitivity,
+    specificity,
+)
 
 PERMUTATIONS = 2000
-
-
-def _share(hits: np.ndarray) -> float:
-    return float(hits.mean()) if len(hits) else float("nan")
-
-
-def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of subjects whose most probable class is theirs."""
-    return _share(probabilities.argmax(1) == labels)
-
-
-def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over classes of the share of their subjects that is recognised; NaN where a class has no subject."""
-    right = probabilities.argmax(1) == labels
-    return float(np.mean([_share(right[labels == k]) for k in range(probabilities.shape[1])]))
-
-
-def sensitivity(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of subjects of the other classes that are not taken for the reference class (index 0)."""
-    return _share(probabilities.argmax(1)[labels > 0] > 0)
-
-
-def specificity(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of subjects of the reference class that are recognised."""
-    return _share(probabilities.argmax(1)[labels == 0] == 0)
 
 
 MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
@@ -77,7 +78,7 @@ def output_grid(anatomy: Anatomy, spacing: float) -> tuple[tuple[int, ...], np.n
     shape = tuple(int(n) for n in np.ceil((high - low) * voxel / spacing))
     affine = np.eye(4)
     affine[:3, :3] = anatomy.affine[:3, :3] / voxel * spacing
-    affine[:3, 3] = anatomy.affine[:3, :3] @ low + anatomy.affine[:3, 3]
+    affine[:3, 3] = apply_affine(anatomy.affine, low)
     return shape, affine
 
 
@@ -113,7 +114,7 @@ def deformed(world: np.ndarray, rng: np.random.Generator, knots: Sequence[tuple[
 
 def grid_points(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """World coordinates (mm) of a grid's voxels, [X, Y, Z, 3]."""
-    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1) @ affine[:3, :3].T + affine[:3, 3]
+    return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
 
 
 def sample(image: np.ndarray, affine: np.ndarray, world: np.ndarray) -> np.ndarray:

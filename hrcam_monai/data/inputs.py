@@ -14,6 +14,7 @@ from hrcam_monai.data.itk_images import from_array
 from hrcam_monai.data.manifest import ManifestError
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.data.sources import is_dicom, is_scan
+from hrcam_monai.files import file_hash
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,6 @@ def locate(choice: Choice, subject: str) -> Inputs:
         raise ScanError(f"--brain-masks: {choice.brain_masks} has no mask of {subject}; make one, or leave the subject out.")
     lesions = subject_file(choice.masks, subject, "--masks") if choice.masks else None
     return Inputs(image, brain, lesions, remark)
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def input_hashes(inputs: Inputs) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial.transform import Rotation
 
@@ -145,7 +146,7 @@ def add_lesions(
     lesions = []
     for core, radius in cores:
         change = (image - healthy)[core]
-        centre = affine[:3, :3] @ np.argwhere(core).mean(0) + affine[:3, 3]
+        centre = apply_affine(affine, np.argwhere(core).mean(0))
         lesions.append(
             Lesion(
                 grade,

@@ -12,12 +12,13 @@ from typing import Any
 
 from hrcam_monai.data.dicom_series import Series
 from hrcam_monai.data.failures import reason
-from hrcam_monai.data.inputs import Choice, Inputs, file_hash, input_hashes, locate, read_image, read_mask
+from hrcam_monai.data.inputs import Choice, Inputs, input_hashes, locate, read_image, read_mask
 from hrcam_monai.data.itk_images import to_array
 from hrcam_monai.data.manifest import Failure
 from hrcam_monai.data.reading import ScanError
 from hrcam_monai.data.steps import Steps, process
 from hrcam_monai.data.writing import write_json, write_volume
+from hrcam_monai.files import file_hash
 
 PACKAGES = ("hrcam-monai", "itk", "nibabel", "nilearn", "pydicom", "numpy")
 

@@ -144,6 +144,16 @@ def unreadable(file: Path, error: BaseException) -> ScanError:
     )
 
 
+def read_nifti(path: str | Path, blank: bool = False) -> nib.Nifti1Image:
+    """Any scan that `read_scan` takes as a NIfTI image in its own grid, for what works on those.
+
+    Raises:
+        ScanError: what `read_scan` refuses.
+    """
+    scan = read_scan(path, blank=blank)
+    return nib.Nifti1Image(scan[0].numpy(), np.asarray(scan.affine, dtype=float))
+
+
 def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaTensor:
     """Read a volume: NIfTI, NRRD, MHA/MHD, or a folder with one DICOM series.
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, so that an interrupted run leaves no half file behind."""
+"""Volumes and JSON files, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from hrcam_monai.files import whole
+
 
 def write_volume(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
     """A NIfTI file of a volume [X, Y, Z] and its RAS+ affine (mm); nothing else of a header is kept."""
     image = nib.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm")
-    partial_path = path.with_name(f".{path.name}")
-    nib.save(image, partial_path)
-    partial_path.replace(path)
+    with whole(path) as partial:
+        nib.save(image, partial)
 
 
 def write_json(content: Any, path: Path) -> None:
     """A JSON file."""
-    partial_path = path.with_name(f".{path.name}")
-    partial_path.write_text(json.dumps(content, indent=1))
-    partial_path.replace(path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1))

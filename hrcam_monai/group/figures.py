@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 BOUNDARY = 0.5  # between brain and outside, of the template's mask
 
@@ -42,7 +43,7 @@ def draw_map(image: Any, background: Any, title: str, threshold: float, folder: 
     style |= {"vmin": -top if both else 0.0, "symmetric_cbar": both}
     through = values if float(values.max()) > threshold else -values
     middle = np.unravel_index(int(through.argmax()), values.shape)
-    centre = image.affine[:3, :3] @ middle + image.affine[:3, 3]
+    centre = apply_affine(image.affine, middle)
     names = []
     for kind, size in (("mosaic", (12, 6)), ("glass", (10, 3))):
         figure = plt.figure(figsize=size)
@@ -65,7 +66,7 @@ def draw_alignment(mean_scan: Any, brain: Any, path: Path) -> None:
 
     figure = plt.figure(figsize=(10, 3.4))
     values = np.asarray(mean_scan.dataobj)
-    middle = mean_scan.affine[:3, :3] @ np.argwhere(values > 0).mean(0) + mean_scan.affine[:3, 3]
+    middle = apply_affine(mean_scan.affine, np.argwhere(values > 0).mean(0))
     style: dict[str, Any] = {"display_mode": "ortho", "cut_coords": tuple(map(float, middle)), "draw_cross": False}
     display = plotting.plot_anat(mean_scan, figure=figure, title="mean of the scans", **style)
     display.add_contours(brain, levels=[BOUNDARY], colors="c", linewidths=0.8)

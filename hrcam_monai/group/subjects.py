@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.manifest import Manifest
-from hrcam_monai.data.reading import read_scan
+from hrcam_monai.data.reading import read_nifti, read_scan
 from hrcam_monai.group.space import check_alignment, on_template, template
 from hrcam_monai.metrics.laterality import laterality_index
 from hrcam_monai.predictions import read_predictions
@@ -138,9 +138,7 @@ def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bo
     for subject in tqdm(subjects, desc="maps", unit="subject"):
         try:
             mean = np.mean([on_template(_ready(heat, fwhm, signed), spacing) for _, heat in subject.images], axis=0)
-            scan = read_scan(subject.images[0][0])
-            volume = nib.Nifti1Image(scan[0].numpy(), np.asarray(scan.affine, dtype=float))
-            anatomy = on_template(volume, spacing)
+            anatomy = on_template(read_nifti(subject.images[0][0]), spacing)
             check_alignment(anatomy, spacing)
             side = _side(subject, mean, spacing)
         except Exception as error:

@@ -21,6 +21,31 @@ def roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(roc_auc_score(labels, probabilities, multi_class="ovr"))
 
 
+def _share(hits: np.ndarray) -> float:
+    return float(hits.mean()) if len(hits) else float("nan")
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of subjects whose most probable class is theirs."""
+    return _share(probabilities.argmax(1) == labels)
+
+
+def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean over classes of the share of their subjects that is recognised; NaN where a class has no subject."""
+    right = probabilities.argmax(1) == labels
+    return float(np.mean([_share(right[labels == k]) for k in range(probabilities.shape[1])]))
+
+
+def sensitivity(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of subjects of the other classes that are not taken for the reference class (index 0)."""
+    return _share(probabilities.argmax(1)[labels > 0] > 0)
+
+
+def specificity(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of subjects of the reference class that are recognised."""
+    return _share(probabilities.argmax(1)[labels == 0] == 0)
+
+
 def auc_or_chance(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """ROC AUC for choosing a checkpoint: 0.5 where it is not defined, so that a small validation set does not stop."""
     value = roc_auc(labels.cpu().numpy(), logits.float().softmax(1).cpu().numpy())
@@ -51,9 +76,6 @@ def bootstrap_interval(
 def classification_summary(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """Accuracy, ROC AUC with its 95 % interval, sensitivity, specificity and the confusion matrix.
 
-    Sensitivity is the share of subjects of the other classes that are not taken for the reference class (index 0),
-    specificity the share of reference subjects recognised.
-
     Args:
         labels: [N] integers.
         probabilities: [N, K].
@@ -65,16 +87,13 @@ def classification_summary(labels: ArrayLike, probabilities: ArrayLike, classes:
         1.0
     """
     truth, scores = np.asarray(labels, dtype=int), np.asarray(probabilities, dtype=float)
-    predicted = scores.argmax(1)
-    found, reference = predicted > 0, truth == 0
-    share = lambda hits: float(hits.mean()) if len(hits) else float("nan")  # noqa: E731
     return {
         "subjects": len(truth),
-        "accuracy": float((predicted == truth).mean()),
+        "accuracy": accuracy(truth, scores),
         "auc": roc_auc(truth, scores),
         "auc_ci95": list(bootstrap_interval(roc_auc, truth, scores, seed=seed)),
-        "sensitivity": share(found[~reference]),
-        "specificity": share(~found[reference]),
+        "sensitivity": sensitivity(truth, scores),
+        "specificity": specificity(truth, scores),
         "classes": list(classes),
-        "confusion_matrix": confusion_matrix(truth, predicted, labels=range(len(classes))).tolist(),
+        "confusion_matrix": confusion_matrix(truth, scores.argmax(1), labels=range(len(classes))).tolist(),
     }

@@ -20,6 +20,7 @@ from hrcam_monai import __version__
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.reading import ScanError, check_nifti
 from hrcam_monai.data.series import PATIENT, slice_spacing, source_slices, to_frames
+from hrcam_monai.files import whole
 from hrcam_monai.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -241,9 +242,9 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False) -> Path:
                 objects["seg"] = segmentation(labels, slices, named, made, weights or "unknown")
             else:
                 logger.info("%s: its label map is empty, so there is no SEG", subject)
-            for kind, derived in objects.items():  # a file is there whole or not at all
-                derived.save_as(partial := folder / "dicom" / f".{subject}_{kind}.dcm", enforce_file_format=True)
-                partial.replace(targets[kind])
+            for kind, derived in objects.items():
+                with whole(targets[kind]) as partial:
+                    derived.save_as(partial, enforce_file_format=True)
         except Exception as error:  # one subject must not stop the others
             failures.add(subject, file, error)
     failures.finish()

@@ -16,7 +16,7 @@ from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
 from hrcam_monai.csv_files import read_csv
-from hrcam_monai.data.reading import read_scan
+from hrcam_monai.data.reading import read_nifti
 from hrcam_monai.distributed import is_main_process
 from hrcam_monai.predictions import read_predictions
 
@@ -36,12 +36,6 @@ document.getElementById('name').textContent=v.name;document.getElementById('fram
 document.getElementById('overlay').src=v.overlay;}
 if(viewers.length)show(0);
 """
-
-
-def _nifti(path: str | Path) -> SpatialImage:
-    """Any scan that can be read, as a nibabel image in its own grid."""
-    scan = read_scan(path)
-    return nib.Nifti1Image(scan[0].numpy(), np.asarray(scan.affine, dtype=float))
 
 
 def along_own_axes(image: SpatialImage) -> SpatialImage:
@@ -135,7 +129,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
         if heat.is_file():
             overlay = folder / "overlays" / f"{subject}.png"
             title = f"{subject}: {predicted} (p = {probability:.2f})"
-            viewer = _draw_subject(_nifti(row["file"]), nib.load(heat), title, overlay, len(viewers) < max_viewers)
+            viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, len(viewers) < max_viewers)
             action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'
             if viewer is not None:
                 picture = "data:image/png;base64," + b64encode(overlay.read_bytes()).decode()

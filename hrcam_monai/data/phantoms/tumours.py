@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import distance_transform_edt
 
 from hrcam_monai.data.anatomy import Anatomy, sample, smooth_field, warp_with_points
@@ -176,7 +177,7 @@ def simulate_tumour(anatomy: Anatomy, rng: np.random.Generator, grade: str, spac
         round(radius, 2),
         round(float(mask.sum()) * spacing**3, 1),
         round(enhanced, 3),
-        tuple((affine[:3, :3] @ np.argwhere(mask).mean(0) + affine[:3, 3]).round(1).tolist()),
+        tuple(apply_affine(affine, np.argwhere(mask).mean(0)).round(1).tolist()),
     )
     return SimulatedSubject(scanned(drawn, rng, rng.uniform(0.02, 0.03)), mask, affine, [tumour])
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ import torch
 
 from hrcam_monai.networks import HRCAMNet, StageCNN
 from tests.data.dicom import write_series
+from tests.processes import run_module
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "hrcam_monai", *arguments], capture_output=True, text=True)
+    return run_module("hrcam_monai", *arguments, cwd=Path.cwd())
 
 
 @pytest.mark.parametrize(

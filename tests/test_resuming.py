@@ -13,7 +13,8 @@ from monai.handlers import CheckpointSaver, EarlyStopHandler
 from monai.transforms import Compose, RandScaleIntensity
 
 from hrcam_monai.resuming import SeededEpochs, ValidationMemory
-from tests.bundle.runs import TINY, command, environment, run
+from tests.bundle.runs import TINY, command, run
+from tests.processes import environment
 
 QUICK = {**TINY, "base_epochs": 2, "epochs": 3, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
 

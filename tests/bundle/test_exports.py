@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 
 import pytest
 
-from tests.bundle.runs import CONFIGS, environment, run
+from tests.bundle.runs import CONFIGS, run
+from tests.processes import run_module
 
 DYNAMIC = {"image": {0: "batch", 2: "height", 3: "width"}}
 ONNX = {"input_names": ["image"], "output_names": ["logits", "maps"], "dynamic_axes": DYNAMIC}
 
 
 def export(command, path, cwd, *options):
-    line = [sys.executable, "-W", "ignore", "-m", "monai.bundle", command, "--net_id", "network_def", "--filepath", str(path)]
+    line = [command, "--net_id", "network_def", "--filepath", path]
     line += ["--ckpt_file", str(CONFIGS.parent / "models" / "model.pt"), "--meta_file", str(CONFIGS / "metadata.json")]
     line += ["--config_file", str([str(CONFIGS / "inference.json"), str(CONFIGS / "export.json")])]
-    done = subprocess.run([*line, *options], cwd=cwd, capture_output=True, text=True, env=environment(), timeout=300)
+    done = run_module("monai.bundle", *line, *options, cwd=cwd)
     assert done.returncode == 0, done.stderr
 
 

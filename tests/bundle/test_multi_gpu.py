@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle.runs import CONFIGS, command, environment, run
+from tests.bundle.runs import CONFIGS, command, run
 from tests.conftest import save_head
+from tests.processes import environment
 
 
 def rows(path):

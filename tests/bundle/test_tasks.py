@@ -12,7 +12,8 @@ from monai.bundle import ConfigParser
 
 from hrcam_monai.data import simulate_cohort
 from hrcam_monai.weights import save_weights
-from tests.bundle.runs import CONFIGS, TINY, hrcam_monai, run
+from tests.bundle.runs import CONFIGS, TINY, run
+from tests.processes import run_module
 
 NETWORK = {k: v for k, v in TINY.items() if k.startswith("backbone")}
 QUICK = {"base_epochs": 1, "epochs": 1, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
@@ -63,7 +64,7 @@ def test_trains_evaluates_infers_and_compares(task, overlays, tmp_path):
     (tmp_path / "grid.json").write_text(json.dumps(grid | NETWORK))
     line = ["compare", "--dataset-dir", cohort, "--output", "beside", "--network", f"net={options['checkpoint']}"]
     line += ["--method", "MONAI Grad-CAM", "--no-alike", "--bundle-root", CONFIGS.parent]
-    done = hrcam_monai(*line, *(f"--overlay={name}" for name in (*configs, "grid.json")), cwd=tmp_path)
+    done = run_module("hrcam_monai", *line, *(f"--overlay={name}" for name in (*configs, "grid.json")), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = json.loads((tmp_path / "beside" / "comparison.json").read_text())["localization"]
     ours = next(x for x in lines if (x["method"], x["group"]) == ("HR-CAM, net", "all"))

@@ -14,19 +14,20 @@ import pytest
 
 from hrcam_monai.cross_validation.run import run_folds
 from hrcam_monai.csv_files import read_csv
-from tests.bundle.runs import TINY, environment
+from tests.bundle.runs import TINY
+from tests.processes import environment, run_module
 
 QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2, "num_workers": 0}
 
 
 def line(cohort: Path, out: Path, bundle_root: Path, *more: str, **settings: object) -> list[str]:
     given = [word for key, value in {**QUICK, **settings}.items() for word in ("--set", f"{key}={value}")]
-    start = [sys.executable, "-m", "hrcam_monai", "cross-validate", "--dataset-dir", str(cohort), "--output", str(out)]
+    start = ["cross-validate", "--dataset-dir", str(cohort), "--output", str(out)]
     return [*start, "--folds", "2", "--bundle-root", str(bundle_root), *given, *more]
 
 
 def call(*arguments, **settings) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(line(*arguments, **settings), capture_output=True, text=True, env=environment(), timeout=900)
+    return run_module("hrcam_monai", *line(*arguments, **settings), cwd=Path.cwd(), timeout=900)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_finished_folds_are_not_run_again_and_other_settings_stop(done, study, b
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills a group of processes")
 def test_killed_and_called_again_gives_the_same(done, study, bundle_root, tmp_path):
     out = tmp_path / "run"
-    command = line(study[0], out, bundle_root)
+    command = [sys.executable, "-m", "hrcam_monai", *line(study[0], out, bundle_root)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True) as process:
         while process.poll() is None and not list(out.glob("fold_0/train_checkpoint_epoch=1.pt")):
             time.sleep(0.02)

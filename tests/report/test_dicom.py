@@ -18,6 +18,7 @@ from hrcam_monai.data.series import source_slices
 from hrcam_monai.report.dicom import parametric_map, segmentation, write_dicom
 from tests.conftest import save_head
 from tests.data.dicom import SECRETS, SHAPE, oblique_series, slices_by_uid
+from tests.processes import run_module
 
 hd = pytest.importorskip("highdicom")
 
@@ -259,7 +260,7 @@ def test_a_bad_subject_costs_only_itself(series, tmp_path):
         header = pydicom.dcmread(path)
         del header.FrameOfReferenceUID
         header.save_as(path)
-    done = subprocess.run([sys.executable, "-m", "hrcam_monai", "dicom", str(out)], capture_output=True, text=True)
+    done = run_module("hrcam_monai", "dicom", out, cwd=tmp_path)
     assert done.returncode == 1
     assert {p.name for p in (out / "dicom").iterdir()} == {"s_map.dcm", "s_seg.dcm", "failures.csv"}
     with (out / "dicom" / "failures.csv").open() as stream:

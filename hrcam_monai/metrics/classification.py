@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.stats import rankdata
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 
 def roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """ROC AUC of class 1 for two classes, macro one-versus-rest for more; NaN where a class has no subject."""
-    present = np.unique(labels)
-    if len(present) < probabilities.shape[1]:
+    if len(np.unique(labels)) < probabilities.shape[1]:
         return float("nan")
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(labels, probabilities[:, 1]))
-    return float(roc_auc_score(labels, probabilities, multi_class="ovr"))
+    if probabilities.shape[1] > 2:
+        return float(roc_auc_score(labels, probabilities, multi_class="ovr"))
+    # by ranks (Mann and Whitney): what scikit-learn gives, in a twentieth of its time, for thousands of resamples
+    positive = labels == 1
+    pairs = positive.sum() * (~positive).sum()
+    lowest = positive.sum() * (positive.sum() + 1) / 2
+    return float((rankdata(probabilities[:, 1])[positive].sum() - lowest) / pairs)
 
 
 def _share(hits: np.ndarray) -> float:

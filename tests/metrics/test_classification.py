@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from hrcam_monai.metrics import auc_or_chance, bootstrap_interval, classification_summary, roc_auc
 
@@ -18,6 +19,13 @@ def test_summary_by_hand():
     assert summary["auc"] == pytest.approx(4 / 6)
     low, high = summary["auc_ci95"]
     assert low <= summary["auc"] <= high
+
+
+def test_auc_is_scikit_learns_with_ties_too():
+    rng = np.random.default_rng(0)
+    for count in (4, 9, 50):
+        labels, scores = np.arange(count) % 2, rng.integers(0, 6, count) / 6
+        assert roc_auc(labels, np.stack([1 - scores, scores], 1)) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
 def test_three_classes():

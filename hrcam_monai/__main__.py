@@ -74,9 +74,20 @@ def prepare(
     register: Annotated[str, typer.Option(help="none, rigid or affine, to the ICBM152 template.")] = "none",
     spacing: Annotated[float, typer.Option(min=0.5, help="Voxel size of registered images, mm.")] = 1.0,
     min_similarity: Annotated[float | None, typer.Option(help="What a registration must reach; see docs/prepare.md.")] = None,
+    roi: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Point of the template (MNI, mm) to find in each scan, as 0 -20 -15 (midbrain)."),
+    ] = None,
     brain_masks: Annotated[str | None, typer.Option(help="Folder, or pattern such as 'masks/{subject}*_mask.nii.gz'.")] = None,
     keep_skull: Annotated[bool, typer.Option("--keep-skull", help="Go on with images that seem to hold a skull.")] = False,
     masks: Annotated[str | None, typer.Option(help="Lesion masks, for evaluation: folder or pattern, as --brain-masks.")] = None,
+    regions: Annotated[str | None, typer.Option(help="Labelled regions of each subject: folder or pattern.")] = None,
+    slices_from: Annotated[
+        str | None, typer.Option(help="masks or regions: list the slices that show them, for 2-D networks to learn from.")
+    ] = None,
+    covariate: Annotated[
+        list[str] | None, typer.Option(help="Other column of the labels to keep, as age; may be repeated.")
+    ] = None,
     split: Annotated[tuple[float, float, float], typer.Option(help="Shares of training, validation and test.")] = (4, 1, 1),
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
@@ -93,6 +104,9 @@ def prepare(
         "match": match,
         "brain_masks": brain_masks,
         "masks": masks,
+        "regions": regions,
+        "slices_from": slices_from,
+        "covariates": covariate or (),
         "labels": labels,
         "label_column": label_column,
         "reference": reference,
@@ -102,10 +116,8 @@ def prepare(
         "workers": workers,
     }
     try:
-        least = {} if min_similarity is None else {"min_similarity": min_similarity}
-        path = run(
-            source, output, Steps(n4, iterations_of(iterations), register, spacing, keep_skull=keep_skull, **least), **chosen
-        )
+        steps = Steps(n4, iterations_of(iterations), register, spacing, roi, min_similarity, keep_skull)
+        path = run(source, output, steps, **chosen)
     except (ValueError, OSError, RuntimeError) as error:
         raise fail(error) from None
     typer.echo(f"prepared: {path}")

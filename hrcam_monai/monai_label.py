@@ -18,7 +18,7 @@ import numpy as np
 from monai.handlers import CheckpointLoader
 from monai.transforms import Transform
 
-from hrcam_monai.data.simulate import visible_slices
+from hrcam_monai.data.slices import visible_slices
 
 logger = logging.getLogger(__name__)
 

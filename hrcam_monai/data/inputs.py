@@ -1,9 +1,10 @@
-"""What a folder of DICOM or BIDS holds for each subject: image, brain mask, lesion mask."""
+"""What a folder of DICOM or BIDS holds for each subject: image, brain mask, label images."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Choice:
         bids: laid out as BIDS; else one sub-folder of DICOM a subject.
         series: regular expression on the series' description (DICOM).
         suffix, match: see `bids_image` (BIDS).
-        brain_masks, masks: folder, or pattern with {subject}; see `subject_file`.
+        brain_masks, masks, regions: folder, or pattern with {subject}; see `subject_file`.
     """
 
     source: Path
@@ -36,15 +37,16 @@ class Choice:
     match: str | None = None
     brain_masks: str | None = None
     masks: str | None = None
+    regions: str | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A subject's files; `remark` says if a rule was stretched."""
+    """A subject's files; `labels` by the manifest's keys, `remark` says if a rule was stretched."""
 
     image: Path | Series
     brain: Path | None
-    lesions: Path | None
+    labels: Mapping[str, Path]
     remark: str | None = None
 
 
@@ -103,7 +105,7 @@ def locate(choice: Choice, subject: str) -> Inputs:
     """The files of one subject.
 
     Raises:
-        ScanError: no image or several, or a brain mask that was promised is missing.
+        ScanError: no image or several, or a brain mask or regions that were promised are missing.
     """
     folder = choice.source / subject
     image: Path | Series
@@ -112,11 +114,14 @@ def locate(choice: Choice, subject: str) -> Inputs:
         image = bids_image(folder, choice.suffix, choice.match)
     else:
         image, remark = choose_series(find_series(folder), choice.series)
-    brain = subject_file(choice.brain_masks, subject, "--brain-masks") if choice.brain_masks else None
-    if choice.brain_masks and brain is None:
-        raise ScanError(f"--brain-masks: {choice.brain_masks} has no mask of {subject}; make one, or leave the subject out.")
-    lesions = subject_file(choice.masks, subject, "--masks") if choice.masks else None
-    return Inputs(image, brain, lesions, remark)
+    # a lesion mask is of those who have a lesion; brain masks and regions are of everyone or no one
+    places = {"--brain-masks": choice.brain_masks, "--masks": choice.masks, "--regions": choice.regions}
+    found = {option: subject_file(place, subject, option) for option, place in places.items() if place}
+    for option in ("--brain-masks", "--regions"):
+        if option in found and found[option] is None:
+            raise ScanError(f"{option}: {places[option]} has no file of {subject}; make one, or leave the subject out.")
+    named = {"mask": found.get("--masks"), "regions": found.get("--regions")}
+    return Inputs(image, found.get("--brain-masks"), {key: path for key, path in named.items() if path}, remark)
 
 
 def input_hashes(inputs: Inputs) -> dict[str, str]:
@@ -126,8 +131,8 @@ def input_hashes(inputs: Inputs) -> dict[str, str]:
         hashes["image"] = hashlib.sha256("".join(map(file_hash, inputs.image.files)).encode()).hexdigest()
     else:
         hashes["image"] = file_hash(inputs.image)
-    masks = {"brain_mask": inputs.brain, "lesion_mask": inputs.lesions}
-    return hashes | {key: file_hash(path) for key, path in masks.items() if path}
+    others = {"brain_mask": inputs.brain, **inputs.labels}
+    return hashes | {key: file_hash(path) for key, path in others.items() if path}
 
 
 def read_image(inputs: Inputs) -> Any:

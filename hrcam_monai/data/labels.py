@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hrcam_monai.data.manifest import SPLITS, ManifestError
 
@@ -76,6 +78,42 @@ def read_labels(path: Path, label_column: str | None = None) -> dict[str, str]:
         if labels.setdefault(name, value) != value:
             raise ManifestError(f"{path}: subject '{name}' is both '{labels[name]}' and '{value}'; keep one line.")
     return labels
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Other columns of the table, by subject: numbers where they are numbers, empty cells left out.
+
+    Args:
+        path: as for `read_labels`.
+        columns: names, in any case.
+
+    Raises:
+        ManifestError: not readable, or a column missing.
+
+    Example:
+        >>> read_columns(Path("study/participants.tsv"), ["age", "sex"])  # doctest: +SKIP
+        {'sub-01': {'age': 63.0, 'sex': 'f'}}
+    """
+    if not columns:
+        return {}
+    rows = read_table(path)
+    there = [c for c in rows[0] if c is not None]
+    subject = _column(path, there, None, SUBJECT_COLUMNS, "name the one with the subjects participant_id")
+    wanted = {name: _column(path, there, name, (), "correct --covariate") for name in columns}
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        values = {name: (row[column] or "").strip() for name, column in wanted.items()}
+        kept = {name: _number(value) for name, value in values.items() if value.lower() not in EMPTY}
+        found.setdefault((row[subject] or "").strip(), kept)
+    return found
+
+
+def _number(text: str) -> float | str:
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return value if math.isfinite(value) else text
 
 
 def order_classes(values: Iterable[str], reference: str | None = None) -> list[str]:

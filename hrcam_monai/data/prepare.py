@@ -18,9 +18,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.inputs import Choice, find_subjects
 from hrcam_monai.data.itk_images import one_thread
-from hrcam_monai.data.labels import order_classes, read_labels, split_subjects
+from hrcam_monai.data.labels import order_classes, read_columns, read_labels, split_subjects
 from hrcam_monai.data.manifest import SPLITS, Failure, ManifestError, load_manifest
-from hrcam_monai.data.prepare_subject import discard, try_subject
+from hrcam_monai.data.prepare_subject import FOLDERS, discard, try_subject
 from hrcam_monai.data.registration import MODES
 from hrcam_monai.data.steps import Steps
 from hrcam_monai.data.writing import write_json
@@ -43,18 +43,23 @@ def prepare(
     unlabelled: bool = False,
     brain_masks: str | None = None,
     masks: str | None = None,
+    regions: str | None = None,
+    slices_from: str | None = None,
+    covariates: Sequence[str] = (),
     split: Sequence[float] = (4, 1, 1),
     seed: int = 0,
     workers: int | None = None,
 ) -> Path:
-    """Write `images/`, `masks/` and `manifest.json` into `output`; a second call does only what is missing or has changed.
+    """Write images, label images and `manifest.json` into `output`; a second call does only what is missing or has changed.
 
     Args:
         source: BIDS folder, or one with a sub-folder of DICOM a subject.
         output: folder, made if needed.
         steps: what is done to each image.
-        series, suffix, match, brain_masks, masks: how files are chosen, see `inputs.Choice`.
+        series, suffix, match, brain_masks, masks, regions: how files are chosen, see `inputs.Choice`.
         labels, label_column: table of labels; participants.tsv of BIDS by default.
+        slices_from: "masks" or "regions": list the slices that show them, for 2-D networks to learn from.
+        covariates: other columns of that table for the manifest, as age.
         reference: the class that means nothing found.
         unlabelled: only images, no manifest: for inference.
         split, seed: see `labels.split_subjects`.
@@ -69,10 +74,12 @@ def prepare(
     """
     root, out, steps = Path(source).expanduser().absolute(), Path(output).absolute(), steps or Steps()
     check_options(steps, series, match)
+    if slices_from is not None and not {"masks": masks, "regions": regions}.get(slices_from):
+        raise ManifestError(f"--slices-from '{slices_from}': choose masks or regions, and say where they are with that option.")
     if out.is_relative_to(root):
         raise ManifestError(f"{out}: lies in the source; choose an --output outside {root}.")
     bids, subjects = find_subjects(root)
-    choice = Choice(root, bids, series, suffix, match, brain_masks, masks)
+    choice = Choice(root, bids, series, suffix, match, brain_masks, masks, regions)
     known = [
         Failure(s, str(root / s), f"cannot name a file: '{s}'; use letters, digits, '_', '-' and '.'")
         for s in subjects
@@ -81,15 +88,15 @@ def prepare(
     subjects = [s for s in subjects if s not in {f.subject for f in known}]
     named: dict[str, str] = {}
     if not unlabelled:
-        named, without = labels_of(choice, subjects, labels, label_column)
+        named, others, without = labels_of(choice, subjects, labels, label_column, covariates)
         known += without
         subjects = sorted(named)
         classes = order_classes(named.values(), reference)
         # before any failure, so that a subject mended later moves no other one
         splits = split_subjects(named, split, seed)
         logger.info("classes: %s (reference), %s", classes[0], ", ".join(classes[1:]))
-    for sub in ("images", "masks"):
-        (out / sub).mkdir(parents=True, exist_ok=True)
+    for folder in FOLDERS.values():
+        (out / folder).mkdir(parents=True, exist_ok=True)
     failures = Failures(out, known)
     records = run(partial(try_subject, choice, steps, out), subjects, workers, failures)
     copies = repeated(records)
@@ -103,7 +110,7 @@ def prepare(
         path = out / "manifest.json"
         path.unlink(missing_ok=True)
         if records:
-            write_json(manifest_of(records, named, classes, splits, root.name), path)
+            write_json(manifest_of(records, named, others, classes, splits, root.name, slices_from), path)
             load_manifest(path, strict=True)
     failures.finish()
     return path
@@ -139,9 +146,9 @@ def check_options(steps: Steps, series: str | None, match: str | None) -> None:
 
 
 def labels_of(
-    choice: Choice, subjects: Sequence[str], table: Path | None, column: str | None
-) -> tuple[dict[str, str], list[Failure]]:
-    """The label of each subject, and the subjects without one.
+    choice: Choice, subjects: Sequence[str], table: Path | None, column: str | None, covariates: Sequence[str]
+) -> tuple[dict[str, str], dict[str, dict[str, Any]], list[Failure]]:
+    """The label of each subject, other columns of the table, and the subjects without a label.
 
     Raises:
         ManifestError: no table, one that cannot be used, or one that names none of the subjects.
@@ -152,9 +159,9 @@ def labels_of(
             f"{choice.source}: DICOM files carry no labels; give a table with the columns subject and label by --labels, "
             "or use --unlabelled to prepare images for inference."
         )
-    rows = read_labels(path, column)
-    if choice.bids:
-        rows = {s if s.startswith("sub-") else f"sub-{s}": label for s, label in rows.items()}
+    named = lambda s: s if s.startswith("sub-") or not choice.bids else f"sub-{s}"  # noqa: E731
+    rows = {named(s): label for s, label in read_labels(path, column).items()}
+    others = {named(s): values for s, values in read_columns(path, covariates).items()}
     labels = {s: rows[s] for s in subjects if s in rows}
     if not labels:
         raise ManifestError(
@@ -163,7 +170,7 @@ def labels_of(
     if set(rows) - set(subjects):
         logger.warning("%s: %d subject(s) have no folder in %s", path, len(set(rows) - set(subjects)), choice.source)
     message = f"has no label in {path.name}; add its line, or take the folder away"
-    return labels, [Failure(s, str(path), message) for s in subjects if s not in labels]
+    return labels, others, [Failure(s, str(path), message) for s in subjects if s not in labels]
 
 
 def run(job: Any, subjects: Sequence[str], workers: int | None, failures: Failures) -> list[dict[str, Any]]:
@@ -201,15 +208,25 @@ def repeated(records: Sequence[Mapping[str, Any]]) -> list[Failure]:
 
 
 def manifest_of(
-    records: Sequence[Mapping[str, Any]], labels: Mapping[str, str], classes: Sequence[str], splits: Mapping[str, str], name: str
+    records: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, str],
+    others: Mapping[str, Mapping[str, Any]],
+    classes: Sequence[str],
+    splits: Mapping[str, str],
+    name: str,
+    slices_from: str | None,
 ) -> dict[str, Any]:
     """The manifest (data_manifests/README.md) of what was made."""
-    sections: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
+    shown_by = {"masks": "mask", "regions": "regions"}.get(slices_from or "", "")
+    sections: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for record in records:
         subject = record["subject"]
-        entry = {"image": f"images/{subject}.nii.gz", "label": labels[subject], "subject": subject}
-        if "mask" in record["outputs"]:
-            entry["mask"] = f"masks/{subject}.nii.gz"
+        files = {key: f"{FOLDERS[key]}/{subject}.nii.gz" for key in record["outputs"]}
+        entry = {**others.get(subject, {}), **files, "label": labels[subject], "subject": subject}
+        if record["roi"] is not None:
+            entry["roi"] = record["roi"]
+        if record["slices"].get(shown_by):
+            entry["slices"] = record["slices"][shown_by]
         sections[splits[subject]].append(entry)
     return {"name": name, "classes": list(classes), **sections}
 

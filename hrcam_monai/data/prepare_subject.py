@@ -10,26 +10,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hrcam_monai.data.dicom_series import Series
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.inputs import Choice, Inputs, input_hashes, locate, read_image, read_mask
 from hrcam_monai.data.itk_images import to_array
-from hrcam_monai.data.manifest import Failure
+from hrcam_monai.data.manifest import CRUS, FILES, Failure
 from hrcam_monai.data.reading import ScanError
+from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.steps import Steps, process
 from hrcam_monai.data.writing import write_json, write_volume
 from hrcam_monai.files import file_hash
 
+FOLDERS = {"image": "images", "mask": "masks", "regions": "regions"}
 PACKAGES = ("hrcam-monai", "itk", "nibabel", "nilearn", "pydicom", "numpy")
 
 
 def paths_of(output: Path, subject: str) -> dict[str, Path]:
-    """Where a subject's image, mask and sidecar lie."""
-    return {
-        "image": output / "images" / f"{subject}.nii.gz",
-        "mask": output / "masks" / f"{subject}.nii.gz",
-        "record": output / "images" / f"{subject}.json",
-    }
+    """Where a subject's image, label images and sidecar lie."""
+    files = {key: output / FOLDERS[key] / f"{subject}.nii.gz" for key in FILES}
+    return files | {"record": output / "images" / f"{subject}.json"}
 
 
 def finished(output: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -75,28 +76,36 @@ def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) ->
     if done is not None:
         return done
     image = read_image(inputs)
-    brain, lesions = (read_mask(path) if path else None for path in (inputs.brain, inputs.lesions))
+    brain = read_mask(inputs.brain) if inputs.brain else None
+    labels = {key: read_mask(path) for key, path in inputs.labels.items()}
     voxels = hashlib.sha256(to_array(image)[0].tobytes()).hexdigest()
     try:
-        made = process(image, steps, brain, lesions)
+        made = process(image, steps, brain, labels)
     except ValueError as error:
         name = f"series {inputs.image.name}" if isinstance(inputs.image, Series) else inputs.image
         raise ScanError(f"{name}: {error}") from None
     files = paths_of(output, subject)
     discard(output, subject)
-    write_volume(*to_array(made.image), files["image"])
-    if made.lesions is not None:
-        write_volume(*to_array(made.lesions), files["mask"])
+    for key, volume in {"image": made.image, **made.labels}.items():
+        write_volume(*to_array(volume), files[key])
     record = wanted | {
         "remark": inputs.remark,
         "voxels": voxels,
         "skull": made.skull,
         "similarity": None if made.similarity is None else round(made.similarity, 4),
         "template_to_scan": None if made.matrix is None else made.matrix.round(6).tolist(),
-        "outputs": {k: file_hash(files[k]) for k in ("image", "mask") if files[k].is_file()},
+        "slices": {key: visible_slices(*_evidence(key, volume)) for key, volume in made.labels.items()},
+        "roi": None if made.roi is None else made.roi.round(3).tolist(),
+        "outputs": {k: file_hash(files[k]) for k in ("image", *made.labels)},
     }
     write_json(record, files["record"])  # last: its presence says that the subject is complete
     return record
+
+
+def _evidence(key: str, volume: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Where a label image shows what slices are chosen by, and its affine: `regions` name the reference of contrast first."""
+    array, affine = to_array(volume)
+    return array > (CRUS if key == "regions" else 0), affine
 
 
 def discard(output: Path, subject: str) -> None:

@@ -12,12 +12,13 @@ from scipy.ndimage import binary_dilation, center_of_mass, generate_binary_struc
 from scipy.stats import rankdata
 from sklearn.metrics import normalized_mutual_info_score
 
-from hrcam_monai.data.itk_images import FLIP, from_array, itk_types, lps_affine, resample
+from hrcam_monai.data.itk_images import FLIP, from_array, image_like, itk_types, lps_affine, resample
 
 MODES = ("none", "rigid", "affine")
 WORKING_MM = 2  # voxel size that transforms are sought at: finer costs eight times as much and gains nothing linear
 MARGIN_MM = 4  # the template's brain grows by this where a whole head is sought, so that the brain's outline is seen too
 PITCHES = (-0.35, 0.0, 0.35)  # radians; how a head lies in the scanner differs most in its nodding
+FEW = 1000  # voxels of 2 mm: fewer of the template in a scan say nothing
 MIN_SIMILARITY = 0.035  # docs/prepare.md says what was measured
 
 Levels = Sequence[tuple[int, float]]
@@ -56,13 +57,13 @@ def template_grid(spacing: float) -> Any:
     return from_array(np.zeros(shape, np.uint8), affine)
 
 
-def _coarse(image: Any) -> Any:
+def coarse(image: Any) -> Any:
     """The image averaged to about `WORKING_MM`; thick axes stay as they are."""
     factors = [max(1, round(WORKING_MM / s)) for s in image.GetSpacing()]
     return itk_types()[0].bin_shrink_image_filter(image, shrink_factors=factors)
 
 
-def _centre(image: Any, mass: bool) -> np.ndarray:
+def centre(image: Any, mass: bool) -> np.ndarray:
     """Centre of mass, or of the box: LPS world mm."""
     array = itk_types()[0].array_view_from_image(image)
     index = center_of_mass(array - array.min()) if mass else (np.array(array.shape) - 1) / 2
@@ -73,16 +74,16 @@ def _starts(moving: Any) -> list[Any]:
     """Rigid transforms to begin from: centres of mass on each other at three pitches, centres of the boxes, the header."""
     itk, _, _ = itk_types()
     fixed = template().image
-    mass, box = (_centre(moving, m) - _centre(fixed, m) for m in (True, False))
+    mass, box = (centre(moving, m) - centre(fixed, m) for m in (True, False))
     starts = []
     for shift, pitch in [*((mass, p) for p in PITCHES), (box, 0.0), (np.zeros(3), 0.0)]:
-        start = itk.Euler3DTransform.D.New(Center=_centre(fixed, True).tolist(), Translation=shift.tolist())
+        start = itk.Euler3DTransform.D.New(Center=centre(fixed, True).tolist(), Translation=shift.tolist())
         start.SetRotation(pitch, 0.0, 0.0)
         starts.append(start)
     return starts
 
 
-def _improve(moving: Any, transform: Any, mask: Any, levels: Levels, rate: float) -> float:
+def improve(moving: Any, transform: Any, mask: Any, levels: Levels, rate: float) -> float:
     """Improve a transform in place.
 
     Args:
@@ -135,37 +136,49 @@ def register(image: Any, mode: str, whole_head: bool = False) -> Any:
     Raises:
         ValueError: no start overlaps with the template.
     """
-    itk, _, _ = itk_types()
-    moving = _coarse(image)
+    moving = coarse(image)
     tried: list[tuple[float, Any]] = []
     for start in _starts(moving):
         try:
-            tried.append((_improve(moving, start, template().margin if whole_head else None, COARSE, 4.0), start))
+            tried.append((improve(moving, start, template().margin if whole_head else None, COARSE, 4.0), start))
         except RuntimeError:  # nothing of the template falls into the image
             continue
     if not tried:
         raise ValueError("does not overlap with the template from any start; look at its orientation and voxel size.")
     rigid = min(tried, key=lambda found: found[0])[1]
-    _improve(moving, rigid, template().brain, FINE, 2.0)
+    improve(moving, rigid, template().brain, FINE, 2.0)
     if mode == "rigid":
         return rigid
-    affine = itk.AffineTransform.D3.New()
-    affine.SetCenter(rigid.GetCenter())
-    affine.SetMatrix(rigid.GetMatrix())
-    affine.SetTranslation(rigid.GetTranslation())
-    _improve(moving, affine, template().brain, FINE, 2.0)
+    affine = as_affine(rigid)
+    improve(moving, affine, template().brain, FINE, 2.0)
     return affine
 
 
-def similarity(image: Any, transform: Any) -> float:
-    """How well a registration fits: normalised mutual information (0 to 1) with the template inside its brain.
+def as_affine(rigid: Any) -> Any:
+    """A rigid transform as an affine one, to be improved further."""
+    affine = itk_types()[0].AffineTransform.D3.New()
+    affine.SetCenter(rigid.GetCenter())
+    affine.SetMatrix(rigid.GetMatrix())
+    affine.SetTranslation(rigid.GetTranslation())
+    return affine
 
-    Intensities are ranked first, so that scaling and contrast of the scan do not matter.
+
+def similarity(image: Any, transform: Any, margin: bool = False) -> float:
+    """How well a registration fits: normalised mutual information (0 to 1) with the template inside its brain, or its margin too.
+
+    Intensities are ranked first, so that scaling and contrast of the scan do not matter. What of the template lies outside
+    the image does not count; 0 if hardly any of it lies inside.
     """
     itk, _, _ = itk_types()
-    inside = itk.array_view_from_image(template().brain) > 0
-    moved = resample(_coarse(image), template().image, transform)
-    ranks = [rankdata(itk.array_view_from_image(i)[inside]) for i in (template().image, moved)]
+    view = itk.array_view_from_image
+    moving = coarse(image)
+    field = image_like(np.ones(view(moving).shape, np.uint8), moving)
+    seen = view(resample(field, template().image, transform, nearest=True)) > 0
+    inside = (view(template().margin if margin else template().brain) > 0) & seen
+    if inside.sum() < FEW:
+        return 0.0
+    moved = resample(moving, template().image, transform)
+    ranks = [rankdata(view(i)[inside]) for i in (template().image, moved)]
     return float(normalized_mutual_info_score(*((r * 32 // (inside.sum() + 1)).astype(int) for r in ranks)))
 
 

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
@@ -21,13 +20,13 @@ from tqdm import tqdm
 from hrcam_monai.data.anatomy import Anatomy, load_anatomy
 from hrcam_monai.data.phantoms import TASKS, SimulatedSubject
 from hrcam_monai.data.phantoms.abnormalities import simulate_subject
+from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.writing import write_volume
 
-__all__ = ["SimulatedSubject", "simulate_cohort", "simulate_subject", "turned", "visible_slices"]
+__all__ = ["SimulatedSubject", "simulate_cohort", "simulate_subject", "turned"]
 
 ABNORMALITIES = "abnormalities"  # the task unless told otherwise
 SPLITS = ("training", "validation", "test")
-VISIBLE = 0.4  # a slice is listed as showing a lesion from this share of the subject's largest cross-section on
 
 
 @dataclass(frozen=True)
@@ -72,18 +71,6 @@ def turned(subject: SimulatedSubject) -> SimulatedSubject:
     tilt[:3, :3] = Rotation.from_euler("xz", [18, 10], degrees=True).as_matrix()
     affine = tilt @ subject.affine @ flip
     return replace(subject, image=image, mask=mask, affine=affine, regions=regions)
-
-
-def visible_slices(mask: np.ndarray, affine: np.ndarray) -> list[list[int]]:
-    """Ranges [first, last] of the axial slices that show the mask well: `VISIBLE` of its largest cross-section or more.
-
-    Axial is the voxel axis nearest to the superior-inferior direction, whatever the file's orientation.
-    """
-    axis = int(np.argmax(nib.io_orientation(affine)[:, 0] == 2))
-    area = mask.sum(tuple(a for a in range(3) if a != axis))
-    shown = (area > 0) & (area >= VISIBLE * area.max())
-    steps = np.diff(np.concatenate([[0], shown.astype(int), [0]]))
-    return [[int(a), int(b) - 1] for a, b in zip(np.where(steps == 1)[0], np.where(steps == -1)[0], strict=True)]
 
 
 @cache

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 from hrcam_monai.data.bias_field import correct_bias, tissue_mask
 from hrcam_monai.data.itk_images import image_like, itk_types, resample
 from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
+from hrcam_monai.data.slab import MIN_SLAB_SIMILARITY, is_slab, register_slab
 
 MOST_BRAIN_LITRES = 2.2  # with its fluid; heads hold three and more
 LEAST_AIR = 0.2  # a brain fills about half of the tightest box
 TRACE = 1e-3
+NAMES = {"mask": "lesion mask"}  # of label images, in messages
 KEPT = (0.8, 1.25)  # share of a mask's volume that must be left when it is drawn on the image's grid
 
 
@@ -26,7 +30,9 @@ class Steps:
         iterations: of N4, a level each.
         register: "none", "rigid" or "affine".
         spacing: voxel size of a registered image, mm.
-        min_similarity: what a registration must reach (`registration.similarity`).
+        roi: point of the template (RAS+, mm) to find in the scan; a slab is looked for about it. Without `register` the
+            image stays on its own grid.
+        min_similarity: what a registration must reach (`registration.similarity`); by default what heads or slabs usually do.
         keep_skull: go on with an image that seems to hold a skull.
     """
 
@@ -34,19 +40,30 @@ class Steps:
     iterations: tuple[int, ...] = (50, 50, 50, 50)
     register: str = "none"
     spacing: float = 1.0
-    min_similarity: float = MIN_SIMILARITY
+    roi: tuple[float, float, float] | None = None
+    min_similarity: float | None = None
     keep_skull: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The image and its lesion mask on one grid; for a registered one how well it fits, and template to scan [4, 4] (RAS+)."""
+    """What was made of an image.
+
+    Attributes:
+        image: itk image.
+        skull: it seems to hold one.
+        labels: label images on the image's grid.
+        similarity: how well a registration fits.
+        matrix: of the registration, template to scan [4, 4] (RAS+).
+        roi: where the point of the template lies in the image, RAS+ mm.
+    """
 
     image: Any
-    lesions: Any | None
     skull: bool
+    labels: Mapping[str, Any] = field(default_factory=dict)
     similarity: float | None = None
     matrix: np.ndarray | None = None
+    roi: np.ndarray | None = None
 
 
 def stripped_brain(image: Any) -> Any | None:
@@ -93,14 +110,40 @@ def _times(image: Any, mask: Any) -> Any:
     return image_like(np.where(view(mask) > 0, view(image), 0).astype(np.float32), image)
 
 
-def process(image: Any, steps: Steps, brain: Any | None = None, lesions: Any | None = None) -> Prepared:
+def find_in(image: Any, steps: Steps, whole_head: bool) -> tuple[Any, float]:
+    """The transform from the template to the image, by the registration that suits it, and how well it fits.
+
+    Raises:
+        ValueError: nothing overlaps, it fits badly, or a slab without a point to look for.
+    """
+    mode = "affine" if steps.register == "none" else steps.register
+    slab = is_slab(image)
+    if not slab:
+        transform = register(image, mode, whole_head=whole_head)
+    elif steps.roi is None:
+        raise ValueError("is a slab, too thin to be registered by itself; say with --roi which point of the template it shows.")
+    else:
+        transform = register_slab(image, mode, steps.roi)
+    usual = MIN_SLAB_SIMILARITY if slab else MIN_SIMILARITY
+    least = usual if steps.min_similarity is None else steps.min_similarity
+    fit = similarity(image, transform, margin=slab)
+    if fit < least:
+        remedy = "whether --roi is a point that it shows" if slab else "whether it is a whole brain and well stripped"
+        raise ValueError(
+            f"registration failed (similarity {fit:.3f}, at least {least:g} expected); look {remedy}, or leave --register "
+            "and --roi out."
+        )
+    return transform, fit
+
+
+def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[str, Any] | None = None) -> Prepared:
     """Do the steps to one image.
 
     Args:
         image: itk image, float32.
         steps: which.
         brain: uint8 itk image, its brain mask; by default found if the image is skull-stripped.
-        lesions: uint8 itk image, lesion mask; goes where the image goes.
+        labels: uint8 itk images by name, as a lesion mask; they go where the image goes.
 
     Raises:
         ValueError: it is constant, seems to hold a skull, a mask does not lie on it or is empty, or its registration failed. The
@@ -115,30 +158,27 @@ def process(image: Any, steps: Steps, brain: Any | None = None, lesions: Any | N
         brain = on_grid_of(image, image_like((view(brain) > 0).astype(np.uint8), brain), "brain mask")
         if not view(brain).any():
             raise ValueError("its brain mask is empty; make it again.")
-    if brain is None and not steps.keep_skull:
+    part = steps.roi is not None and is_slab(image)  # a slab about a point is cropped about it: what else it shows is left out
+    skull = brain is None and not part
+    if skull and not steps.keep_skull:
         raise ValueError(
             "seems to hold a skull (no clean air, or more tissue than a brain); strip it with HD-BET or SynthStrip and give "
             "--brain-masks, or go on with --keep-skull."
         )
-    if lesions is not None:
-        lesions = on_grid_of(image, lesions, "lesion mask")
+    placed = {name: on_grid_of(image, label, NAMES.get(name, name)) for name, label in (labels or {}).items()}
     if steps.n4:
         image = correct_bias(image, tissue_mask(image) if brain is None else brain, steps.iterations)
     stripped = image if brain is None else _times(image, brain)
+    if steps.register == "none" and steps.roi is None:
+        return Prepared(stripped, skull, placed)
+    transform, fit = find_in(stripped, steps, whole_head=brain is None)
+    found = matrix(transform)
     if steps.register == "none":
-        return Prepared(stripped, lesions, brain is None)
-    transform = register(stripped, steps.register, whole_head=brain is None)
-    fit = similarity(stripped, transform)
-    if fit < steps.min_similarity:
-        raise ValueError(
-            f"registration failed (similarity {fit:.3f}, at least {steps.min_similarity:g} expected); look whether it is a "
-            "whole brain and well stripped, or use --register none."
-        )
+        return Prepared(stripped, skull, placed, fit, found, apply_affine(found, np.array(steps.roi)))
     grid = template_grid(steps.spacing)
     # interpolated before the brain is cut out, so that its edge is not mixed with air
     moved = resample(image, grid, transform)
     if brain is not None:
         moved = _times(moved, resample(brain, grid, transform, nearest=True))
-    if lesions is not None:
-        lesions = resample(lesions, grid, transform, nearest=True)
-    return Prepared(moved, lesions, brain is None, fit, matrix(transform))
+    placed = {name: resample(label, grid, transform, nearest=True) for name, label in placed.items()}
+    return Prepared(moved, skull, placed, fit, found, None if steps.roi is None else np.array(steps.roi))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -23,20 +25,38 @@ def template(spacing: int) -> tuple[Any, np.ndarray]:
     return load_mni152_template(resolution=spacing), np.asarray(load_mni152_brain_mask(resolution=spacing).dataobj) > 0
 
 
-def on_template(image: Any, spacing: int) -> np.ndarray:
+def on_template(image: Any, spacing: int, way: np.ndarray | None = None) -> np.ndarray:
     """An image [X, Y, Z] of any grid interpolated to the template's; NaN outside the image.
 
     Args:
-        image: NIfTI image whose world is the template's.
+        image: NIfTI image.
         spacing: of the template's grid, whole mm.
+        way: from its world to the template's; by default they are the same.
     """
     data = np.asarray(image.dataobj, dtype=np.float32)
+    affine = image.affine if way is None else way @ image.affine
     # nilearn fills the outside with one value, which interpolation would mix in at the border: so the field of view too
-    field = nib.Nifti1Image(np.ones(data.shape, np.float32), image.affine)
+    volumes = [nib.Nifti1Image(d, affine) for d in (data, np.ones(data.shape, np.float32))]
     grid = template(spacing)[0]
     options: dict[str, Any] = {"interpolation": "linear", "fill_value": 0.0, "copy_header": True, "force_resample": True}
-    values, seen = (resample_to_img(i, grid, **options).get_fdata(dtype=np.float32) for i in (image, field))
+    values, seen = (resample_to_img(i, grid, **options).get_fdata(dtype=np.float32) for i in volumes)
     return np.where(seen > 0.5, values / np.maximum(seen, 0.5), np.nan)
+
+
+def scan_to_template(file: str) -> np.ndarray | None:
+    """The matrix [4, 4] from the world of a scan to that of the template (RAS+, mm), as `prepare --roi` found it.
+
+    Args:
+        file: the scan; its sidecar lies beside it.
+
+    Returns:
+        None where there is no such sidecar, or where the scan itself was put onto the template.
+    """
+    sidecar = Path(file.removesuffix(".gz").removesuffix(".nii") + ".json")
+    record = json.loads(sidecar.read_text()) if sidecar.is_file() else {}
+    if record.get("template_to_scan") is None or record["steps"]["register"] != "none":
+        return None
+    return np.linalg.inv(record["template_to_scan"])
 
 
 def check_alignment(scan: np.ndarray, spacing: int) -> None:
@@ -50,5 +70,5 @@ def check_alignment(scan: np.ndarray, spacing: int) -> None:
     if both < SEEN * min(int(tissue.sum()), int(brain.sum())) or not both:
         raise NotAligned(
             f"only {both / max(int(tissue.sum()), 1):.0%} of its tissue lies in the template's brain; "
-            "register the scans with `prepare --register`, and make the maps of what it writes."
+            "register the scans with `prepare --register` or `--roi`, and make the maps of what it writes."
         )

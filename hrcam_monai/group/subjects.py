@@ -15,7 +15,7 @@ from tqdm import tqdm
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.manifest import Manifest
 from hrcam_monai.data.reading import read_nifti, read_scan
-from hrcam_monai.group.space import check_alignment, on_template, template
+from hrcam_monai.group.space import check_alignment, on_template, scan_to_template, template
 from hrcam_monai.metrics.laterality import laterality_index
 from hrcam_monai.predictions import read_predictions
 from hrcam_monai.regions import nigral_laterality
@@ -137,9 +137,12 @@ def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bo
     count = np.zeros_like(total)
     for subject in tqdm(subjects, desc="maps", unit="subject"):
         try:
-            mean = np.mean([on_template(_ready(heat, fwhm, signed), spacing) for _, heat in subject.images], axis=0)
-            anatomy = on_template(read_nifti(subject.images[0][0]), spacing)
-            check_alignment(anatomy, spacing)
+            ways = [scan_to_template(file) for file, _ in subject.images]
+            maps = [_ready(heat, fwhm, signed) for _, heat in subject.images]
+            mean = np.mean([on_template(m, spacing, way) for m, way in zip(maps, ways, strict=True)], axis=0)
+            anatomy = on_template(read_nifti(subject.images[0][0]), spacing, ways[0])
+            if ways[0] is None:  # else a registration has vouched for it
+                check_alignment(anatomy, spacing)
             side = _side(subject, mean, spacing)
         except Exception as error:
             failures.add(subject.name, subject.images[0][0], error)

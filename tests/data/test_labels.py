@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from hrcam_monai.data import ManifestError
-from hrcam_monai.data.labels import order_classes, read_labels, split_subjects
+from hrcam_monai.data.labels import order_classes, read_columns, read_labels, split_subjects
 
 
 def table(tmp_path, text, name="labels.csv"):
@@ -18,6 +18,16 @@ def table(tmp_path, text, name="labels.csv"):
 def test_tables_as_spreadsheets_write_them(tmp_path, separator):
     text = "Subject,Age,Label\ns1,30,a\ns2,40,n/a\ns3,,b".replace(",", separator)  # no newline at the end
     assert read_labels(table(tmp_path, text)) == {"s1": "a", "s3": "b"}
+
+
+def test_other_columns(tmp_path):
+    path = table(tmp_path, "participant_id\tAge\tgroup\tsite\nsub-1\t63.5\ta\tnorth\nsub-2\tn/a\tb\tinf\nsub-1\t70\ta\tsouth\n")
+    assert read_columns(path, ["age", "site"]) == {"sub-1": {"age": 63.5, "site": "north"}, "sub-2": {"site": "inf"}}
+    assert read_columns(tmp_path / "gone.csv", []) == {}
+    with pytest.raises(
+        ManifestError, match="has no column 'sex'; its columns are participant_id, Age, group, site; correct --cov"
+    ):
+        read_columns(path, ["sex"])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hrcam_monai.data import ManifestError, load_manifest
+from hrcam_monai.data.itk_images import itk_types
 from hrcam_monai.data.prepare import iterations_of, prepare
 from hrcam_monai.data.steps import Steps
 from tests.data.dicom import write_series
@@ -146,6 +147,35 @@ def test_interrupted_and_resumed_is_the_same_as_uninterrupted(bids, tmp_path, st
     assert (images / "sub-0.nii.gz").stat().st_mtime_ns == kept
 
 
+def test_regions_slices_and_other_columns_reach_the_manifest(bids, tmp_path, monkeypatch):
+    regions = np.zeros((20, 24, 6), np.uint8)
+    regions[8:12, 9:12, 1], regions[6:9, 9:12, 2:4] = 1, 2
+    for i in range(6):
+        save(tmp_path / "drawn" / f"sub-{i}.nii.gz", regions)
+    shift = np.array([4.0, -3.0, 2.0])
+    moved = itk_types()[0].Euler3DTransform.D.New(Translation=(shift * [-1, -1, 1]).tolist())
+    monkeypatch.setattr("hrcam_monai.data.steps.register_slab", lambda *_: moved)  # what counts is what is made of it
+    steps = Steps(n4=False, roi=(1.0, -20.0, -15.0), min_similarity=0.0)
+    path = run(bids, tmp_path / "out", steps, regions=str(tmp_path / "drawn"), slices_from="regions", covariates=["age"])
+    entries = [e for s in load_manifest(path, strict=True).entries.values() for e in s]
+    assert len(entries) == 6
+    for entry in entries:
+        assert (entry["age"], entry["slices"], entry["roi"]) == (30.0, [[2, 3]], [5.0, -23.0, -13.0])
+        np.testing.assert_array_equal(nib.load(entry["regions"]).get_fdata(), regions)
+        np.testing.assert_array_equal(nib.load(entry["image"]).get_fdata(), brain(int(entry["subject"][-1])))
+    record = json.loads((tmp_path / "out" / "images" / "sub-1.json").read_text())
+    np.testing.assert_allclose(record["template_to_scan"], [[1, 0, 0, 4], [0, 1, 0, -3], [0, 0, 1, 2], [0, 0, 0, 1]])
+    assert set(record["outputs"]) == {"image", "regions"}
+    (tmp_path / "drawn" / "sub-2.nii.gz").unlink()
+    with pytest.raises(SystemExit):
+        run(bids, tmp_path / "out", steps, regions=str(tmp_path / "drawn"))
+    expected = f"--regions: {tmp_path / 'drawn'} has no file of sub-2; make one, or leave the subject out."
+    assert failures(tmp_path / "out") == {"sub-2": expected}
+    assert not (tmp_path / "out" / "regions" / "sub-2.nii.gz").exists()
+    with pytest.raises(ManifestError, match="--slices-from 'masks': choose masks or regions, and say where they are with that"):
+        run(bids, tmp_path / "out", steps, slices_from="masks")
+
+
 def test_another_input_or_option_is_made_anew(bids, tmp_path):
     run(bids, tmp_path / "out")
     image = tmp_path / "out" / "images" / "sub-0.nii.gz"
@@ -205,7 +235,7 @@ def test_brain_masks(bids, tmp_path):
         save(tmp_path / "masks" / f"sub-{i}" / f"sub-{i}_T1w.nii.gz", brain(i))
     with pytest.raises(SystemExit):
         run(bids, tmp_path / "out", brain_masks=str(tmp_path / "masks"))
-    expected = f"--brain-masks: {tmp_path / 'masks'} has no mask of sub-0; make one, or leave the subject out."
+    expected = f"--brain-masks: {tmp_path / 'masks'} has no file of sub-0; make one, or leave the subject out."
     assert failures(tmp_path / "out") == {"sub-0": expected}
     image = nib.load(tmp_path / "out" / "images" / "sub-2.nii.gz").get_fdata()
     np.testing.assert_array_equal(image, np.where(brain(2) > 100, brain(2), 0))

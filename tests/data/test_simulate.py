@@ -11,7 +11,7 @@ import pytest
 from hrcam_monai.data import load_manifest, simulate_cohort, simulate_subject
 from hrcam_monai.data.anatomy import load_anatomy
 from hrcam_monai.data.lesions import GRADES
-from hrcam_monai.data.simulate import turned, visible_slices
+from hrcam_monai.data.simulate import turned
 from tests.conftest import save_head
 from tests.data.shortcuts import histogram_features, shortcut_auc
 
@@ -67,15 +67,6 @@ def test_turned_head_is_the_same_head(tmp_path):
     assert nib.aff2axcodes(other.affine) == ("L", "P", "S")
     assert np.array_equal(np.sort(other.image, axis=None), np.sort(subject.image, axis=None))
     assert np.abs(other.affine[:3, 2]).min() < 4.9
-
-
-def test_visible_slices_follow_the_axis_that_is_axial():
-    mask = np.zeros((10, 6, 6), np.uint8)
-    mask[3:5, 2:5, 2:5] = 1
-    mask[7, 2:5, 2:5] = 1
-    sagittal_first = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [2, 0, 0, 0], [0, 0, 0, 1.0]])
-    assert visible_slices(mask, sagittal_first) == [[3, 4], [7, 7]]
-    assert visible_slices(np.moveaxis(mask, 0, 2), np.eye(4)) == [[3, 4], [7, 7]]
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def test_without_steps_values_and_grid_stay():
     array, affine = to_array(made.image)
     np.testing.assert_array_equal(array, values)
     np.testing.assert_allclose(affine, AFFINE)
-    assert (made.similarity, made.skull, made.lesions) == (None, False, None)
+    assert (made.similarity, made.skull, dict(made.labels)) == (None, False, {})
 
 
 def test_air_becomes_zero_whatever_it_was():
@@ -75,7 +75,7 @@ def test_masks_that_do_not_belong():
     with pytest.raises(ValueError, match="its brain mask is empty; make it again"):
         process(image, PLAIN, brain=from_array(inside * 0, AFFINE))
     with pytest.raises(ValueError, match="its lesion mask does not lie on it"):
-        process(image, PLAIN, brain=from_array(inside, AFFINE), lesions=from_array(inside, away))
+        process(image, PLAIN, brain=from_array(inside, AFFINE), labels={"mask": from_array(inside, away)})
 
 
 def test_an_image_that_shows_nothing():
@@ -93,7 +93,7 @@ def test_n4_stays_inside_the_brain():
 def test_a_registration_that_fits_badly_is_an_error(monkeypatch):
     monkeypatch.setattr("hrcam_monai.data.steps.register", lambda *a, **k: itk_types()[0].Euler3DTransform.D.New())
     with pytest.raises(ValueError, match=r"registration failed \(similarity 0.0\d\d, at least 0.035 expected\); look whether"):
-        process(from_array(brain()[0], AFFINE), Steps(n4=False, register="rigid"))
+        process(from_array(brain()[0], np.diag([-4.0, -4.0, 5.0, 1.0])), Steps(n4=False, register="rigid"))
 
 
 def test_image_and_lesions_go_to_the_template_together(monkeypatch):
@@ -107,10 +107,11 @@ def test_image_and_lesions_go_to_the_template_together(monkeypatch):
     values = np.where(lesions, 0.4, values).astype(np.float32)
     moved = affine.copy()
     moved[:3, 3] += [-10, 6, 8]  # RAS+ of the same shift
-    made = process(from_array(values, moved), Steps(n4=False, register="rigid", spacing=2.0), lesions=from_array(lesions, moved))
+    steps, mask = Steps(n4=False, register="rigid", spacing=2.0), from_array(lesions, moved)
+    made = process(from_array(values, moved), steps, labels={"mask": mask})
     array, grid = to_array(made.image)
     np.testing.assert_allclose(grid, affine, atol=1e-6)
     np.testing.assert_allclose(array, values, atol=1e-3)
-    np.testing.assert_array_equal(to_array(made.lesions)[0], lesions)
+    np.testing.assert_array_equal(to_array(made.labels["mask"])[0], lesions)
     assert made.similarity > 0.5
     np.testing.assert_allclose(made.matrix[:3, 3], [-10, 6, 8])

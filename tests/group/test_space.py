@@ -1,9 +1,11 @@
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hrcam_monai.group.space import NotAligned, check_alignment, on_template, template
+from hrcam_monai.group.space import NotAligned, check_alignment, on_template, scan_to_template, template
 
 
 def volume(affine, shape=(60, 60, 60)):
@@ -39,3 +41,24 @@ def test_the_template_is_aligned_and_what_lies_elsewhere_is_not():
         check_alignment(np.roll(brain, 12, 1), 4)
     with pytest.raises(NotAligned, match="only 0% of its tissue"):
         check_alignment(np.zeros_like(brain), 4)
+
+
+def test_a_scan_on_its_own_grid_is_taken_the_way_its_sidecar_says(tmp_path):
+    truth = np.eye(4)
+    truth[:3, :3] = Rotation.from_euler("xyz", [10, -15, 20], degrees=True).as_matrix()
+    truth[:3, 3] = [30, -12, 7]  # template to scan
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[:3, 3] = -88.5
+    scan = nib.Nifti1Image(np.asarray(volume(affine).dataobj), truth @ affine)  # values tell where the template is
+    file, record = str(tmp_path / "s.nii.gz"), tmp_path / "s.json"
+    assert scan_to_template(file) is None
+    record.write_text(json.dumps({"template_to_scan": truth.tolist(), "steps": {"register": "none"}}))
+    found, straight = on_template(scan, 4, scan_to_template(file)), on_template(volume(affine), 4)
+    np.testing.assert_allclose(found, straight, atol=0.05)
+    for other in (
+        {"template_to_scan": truth.tolist(), "steps": {"register": "affine"}},
+        {"template_to_scan": None},
+        {"lesions": []},
+    ):
+        record.write_text(json.dumps(other))
+        assert scan_to_template(file) is None

@@ -1,0 +1,20 @@
+"""Which slices show a thing: what a 2-D network should learn a subject's label from."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+
+VISIBLE = 0.4  # a slice is listed as showing a thing from this share of its largest cross-section on
+
+
+def visible_slices(mask: np.ndarray, affine: np.ndarray) -> list[list[int]]:
+    """Ranges [first, last] of the axial slices that show the mask well: `VISIBLE` of its largest cross-section or more.
+
+    Axial is the voxel axis nearest to the superior-inferior direction, whatever the file's orientation.
+    """
+    axis = int(np.argmax(nib.io_orientation(affine)[:, 0] == 2))
+    area = mask.sum(tuple(a for a in range(3) if a != axis))
+    shown = (area > 0) & (area >= VISIBLE * area.max())
+    steps = np.diff(np.concatenate([[0], shown.astype(int), [0]]))
+    return [[int(a), int(b) - 1] for a, b in zip(np.where(steps == 1)[0], np.where(steps == -1)[0], strict=True)]

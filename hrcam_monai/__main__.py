@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +17,24 @@ def fail(error: object) -> typer.Exit:
     """Say in one line what is wrong; the command ends with status 1."""
     typer.echo(f"error: {error}", err=True)
     return typer.Exit(1)
+
+
+@contextmanager
+def page(path: Path) -> Iterator[None]:
+    """Print the page that is written meanwhile, also when subjects were left out of it; tell an error in one line."""
+    from hrcam_monai.data.failures import reason
+
+    status = None
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        raise fail(reason(error)) from None
+    except SystemExit as stop:  # of Failures, at the very end
+        status = stop
+    if path.is_file():
+        typer.echo(f"{path.read_text()}\nresults: {path.parent}")
+    if status:
+        raise status
 
 
 @app.callback()
@@ -143,13 +163,14 @@ def dicom(
     keep_patient: Annotated[
         bool, typer.Option("--keep-patient", help="Copy patient and study from the source; otherwise they stay empty.")
     ] = False,
+    source: Annotated[Path | None, typer.Option(help="DICOM folder that prepare read, if it made the scans.")] = None,
 ) -> None:
     """Write the maps of DICOM series as DICOM Parametric Maps and Segmentations, beside the slices they came from."""
     from hrcam_monai.report.dicom import write_dicom
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        path = write_dicom(output_dir, keep_patient)
+        path = write_dicom(output_dir, keep_patient, source)
     except (ValueError, OSError, ImportError) as error:
         raise fail(error) from None
     typer.echo(f"dicom: {path}")
@@ -211,8 +232,6 @@ def compare(
 ) -> None:
     """Show HR-CAM beside CAM, Grad-CAM, Grad-CAM++, LayerCAM...: a table with intervals, and figures."""
     from hrcam_monai.compare.command import compare as run
-    from hrcam_monai.compare.table import markdown
-    from hrcam_monai.data.failures import reason
 
     chosen = {
         "peers_on": peers_on or None,
@@ -223,12 +242,8 @@ def compare(
         "seed": seed,
         "resume": resume,
     }
-    try:
-        summary = run(dataset_dir, output, network, bundle_root, split, overlay or (), faithfulness=faithfulness, **chosen)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise fail(reason(error)) from None
-    typer.echo(markdown(summary))
-    typer.echo(f"results: {output}")
+    with page(output / "comparison.md"):
+        run(dataset_dir, output, network, bundle_root, split, overlay or (), faithfulness=faithfulness, **chosen)
 
 
 @app.command()
@@ -250,18 +265,12 @@ def cross_validate(
     restart: Annotated[bool, typer.Option("--restart", help="Clear what an earlier call has made.")] = False,
 ) -> None:
     """Cross-validate by subject: out-of-fold predictions and maps, measures with intervals, and simple baselines."""
-    from hrcam_monai.cross_validation.page import markdown
     from hrcam_monai.cross_validation.run import cross_validate as run
     from hrcam_monai.cross_validation.run import gpu_ids
-    from hrcam_monai.data.failures import reason
 
-    options = (config, overlay or (), folds, seed, setting or (), bundle_root, baseline, gpu_ids(gpus), restart)
-    try:
-        summary = run(dataset_dir, output, *options)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise fail(reason(error)) from None
-    typer.echo(markdown(summary))
-    typer.echo(f"results: {output}")
+    with page(output / "cross_validation.md"):
+        options = (config, overlay or (), folds, seed, setting or (), bundle_root, baseline, gpu_ids(gpus), restart)
+        run(dataset_dir, output, *options)
 
 
 @app.command()
@@ -281,16 +290,10 @@ def group(
     seed: Annotated[int, typer.Option(help="Of permutations and bootstrap.")] = 0,
 ) -> None:
     """Group maps of registered scans: means, difference with a permutation test, peaks in MNI coordinates, sides."""
-    from hrcam_monai.data.failures import reason
-    from hrcam_monai.group.page import markdown
     from hrcam_monai.group.run import group_maps
 
-    try:
-        summary = group_maps(folder, output, dataset_dir, spacing, fwhm, signed, covariate or (), permutations, seed)
-    except (ValueError, OSError) as error:
-        raise fail(reason(error)) from None
-    typer.echo(markdown(summary))
-    typer.echo(f"results: {output}")
+    with page(output / "group.md"):
+        group_maps(folder, output, dataset_dir, spacing, fwhm, signed, covariate or (), permutations, seed)
 
 
 @app.command()

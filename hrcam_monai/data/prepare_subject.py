@@ -18,6 +18,7 @@ from hrcam_monai.data.inputs import Choice, Inputs, input_hashes, locate, read_i
 from hrcam_monai.data.itk_images import to_array
 from hrcam_monai.data.manifest import CRUS, FILES, Failure
 from hrcam_monai.data.reading import ScanError
+from hrcam_monai.data.sidecar import TOOL
 from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.steps import Steps, process
 from hrcam_monai.data.writing import write_json, write_volume
@@ -64,7 +65,7 @@ def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) ->
         json.dumps(
             {
                 "subject": subject,
-                "tool": "hrcam_monai prepare",
+                "tool": TOOL,
                 "versions": {p: version(p) for p in PACKAGES},
                 "source": described(inputs, choice.source),
                 "inputs": input_hashes(inputs),

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
+from hrcam_monai.data.dicom_series import find_series
 from hrcam_monai.data.reading import ScanError, check_dicom_series
+from hrcam_monai.data.sidecar import read_sidecar
 
 # what a derived object needs to know of a source slice; nothing else of its header goes on unless it is asked for
 REFERENCE = (
@@ -42,9 +44,41 @@ def source_slices(folder: str | Path, keep_patient: bool = False) -> list[Datase
     if not path.exists():
         raise ScanError(f"{path}: no such folder; put the series back, or run inference where it lies now.")
     if not path.is_dir():
-        raise ScanError(f"{path}: is no folder with a DICOM series; only maps of such a series go back to DICOM.")
+        raise ScanError(
+            f"{path}: is no folder with a DICOM series; only maps of such a series go back to DICOM (--source if `prepare` "
+            "made it of one)."
+        )
+    return _slices(check_dicom_series(path), path, keep_patient)
+
+
+def prepared_slices(folder: str | Path, scan: str, keep_patient: bool = False) -> list[Dataset]:
+    """The same of the series that `prepare` has made a scan of, found by what the scan's sidecar says of it.
+
+    Args:
+        folder: the subject's, with all of its series.
+        scan: the NIfTI file that was made.
+        keep_patient: as in `source_slices`.
+
+    Raises:
+        ScanError: no sidecar, the scan was registered, no such series or several, or what `source_slices` refuses.
+    """
+    record = read_sidecar(scan)
+    wanted = record.get("source", {})
+    if "series" not in wanted:
+        raise ScanError(f"{scan}: has no sidecar that names a DICOM series; only what `prepare` made of DICOM goes back.")
+    if record["steps"]["register"] != "none":
+        raise ScanError(f"{scan}: lies on the template, not on its slices; prepare it without --register.")
+    fits = [s for s in find_series(Path(folder)) if (s.description, s.slices) == (wanted["series"], wanted["slices"])]
+    if len(fits) != 1:
+        what = f"'{wanted['series']}' with {wanted['slices']} slices"
+        raise ScanError(f"{folder}: {len(fits)} series are {what}; put the one back that was prepared, and no other like it.")
+    return _slices([dcmread(f, stop_before_pixels=True) for f in fits[0].files], Path(folder), keep_patient)
+
+
+def _slices(headers: Sequence[Dataset], path: Path, keep_patient: bool) -> list[Dataset]:
+    """Headers of one series cleaned and sorted; see `source_slices`."""
     slices = []
-    for header in check_dicom_series(path):
+    for header in headers:
         missing = [keyword for keyword in REFERENCE if keyword not in header]
         if missing:
             raise ScanError(f"{path}: a DICOM file has no {', '.join(missing)}; export the original slices again.")

@@ -14,7 +14,7 @@ from hrcam_monai.data.itk_images import image_like, itk_types, resample
 from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
 from hrcam_monai.data.slab import MIN_SLAB_SIMILARITY, is_slab, register_slab
 
-MOST_BRAIN_LITRES = 2.2  # with its fluid; heads hold three and more
+MOST_BRAIN_LITRES = 2.6  # with its fluid, and in the large template that phantoms are made of; heads hold three and more
 LEAST_AIR = 0.2  # a brain fills about half of the tightest box
 TRACE = 1e-3
 NAMES = {"mask": "lesion mask"}  # of label images, in messages

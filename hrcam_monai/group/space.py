@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 from nilearn.image import resample_to_img
+
+from hrcam_monai.data.sidecar import read_sidecar
 
 SEEN = 0.6  # least share of the scan's tissue in the template's brain, or of the brain in the tissue
 
@@ -52,8 +52,7 @@ def scan_to_template(file: str) -> np.ndarray | None:
     Returns:
         None where there is no such sidecar, or where the scan itself was put onto the template.
     """
-    sidecar = Path(file.removesuffix(".gz").removesuffix(".nii") + ".json")
-    record = json.loads(sidecar.read_text()) if sidecar.is_file() else {}
+    record = read_sidecar(file)
     if record.get("template_to_scan") is None or record["steps"]["register"] != "none":
         return None
     return np.linalg.inv(record["template_to_scan"])

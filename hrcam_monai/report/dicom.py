@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hrcam_monai import __version__
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.reading import ScanError, check_nifti
-from hrcam_monai.data.series import PATIENT, slice_spacing, source_slices, to_frames
+from hrcam_monai.data.series import PATIENT, prepared_slices, slice_spacing, source_slices, to_frames
 from hrcam_monai.files import whole
 from hrcam_monai.predictions import read_predictions
 
@@ -194,13 +194,14 @@ def _voxels(path: Path, file: str, slices: Sequence[Dataset]) -> np.ndarray:
         raise ScanError(f"{file}: {error}") from None
 
 
-def write_dicom(output_dir: str | Path, keep_patient: bool = False) -> Path:
+def write_dicom(output_dir: str | Path, keep_patient: bool = False, source: str | Path | None = None) -> Path:
     """Parametric Maps and Segmentations of a folder that inference wrote, for the subjects that came as a DICOM series.
 
     Args:
         output_dir: the folder; `dicom/SUBJECT_map.dcm` and `dicom/SUBJECT_seg.dcm` are written there.
         keep_patient: copy patient and study modules from the source, as an archive needs to file them; by default they
             stay empty.
+        source: folder that `prepare` read, with one sub-folder of DICOM a subject, where the scans are what it made.
 
     Returns:
         path of the folder `dicom`.
@@ -231,11 +232,16 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False) -> Path:
         for target in targets.values():  # nothing of an earlier run stays beside a subject that fails now
             target.unlink(missing_ok=True)
         try:
-            slices = source_slices(file, keep_patient)
-            source = folder / "maps" / f"{subject}_map.nii.gz"
-            heat = _voxels(source, file, slices)
+            prepared = source is not None and not Path(file).is_dir()
+            slices = (
+                prepared_slices(Path(source or "") / subject, file, keep_patient)
+                if prepared
+                else source_slices(file, keep_patient)
+            )
+            mapped = folder / "maps" / f"{subject}_map.nii.gz"
+            heat = _voxels(mapped, file, slices)
             labels = _voxels(folder / "maps" / f"{subject}_label.nii.gz", file, slices)
-            made = datetime.fromtimestamp(int(source.stat().st_mtime))
+            made = datetime.fromtimestamp(int(mapped.stat().st_mtime))
             objects: dict[str, Any] = {"map": parametric_map(heat, slices, class_name, made, weights or "unknown")}
             if labels.any():
                 named = ["", *classes] if settings.get("first_is_finding") else classes  # what each value of the label map means

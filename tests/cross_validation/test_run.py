@@ -47,7 +47,9 @@ def done(study, bundle_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("cross") / "run"
     result = call(study[0], out, bundle_root)
     assert result.returncode == 1, result.stderr
-    assert "| intensity and size | 10 |" in (out / "cross_validation.md").read_text()
+    page = (out / "cross_validation.md").read_text()
+    assert "| intensity and size | 10 |" in page
+    assert f"{page}\nresults: {out}" in result.stdout
     return out
 
 

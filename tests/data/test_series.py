@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pydicom
 import pytest
 
 from hrcam_monai.data import ScanError, read_scan
-from hrcam_monai.data.series import slice_spacing, source_slices, to_frames
+from hrcam_monai.data.series import prepared_slices, slice_spacing, source_slices, to_frames
+from hrcam_monai.data.sidecar import TOOL
 from tests.data.dicom import SECRETS, SHAPE, oblique_series, slices_by_uid, write_series
 
 
@@ -75,3 +78,20 @@ def test_no_series(tmp_path):
     (tmp_path / "a.nii").touch()
     with pytest.raises(ScanError, match=r"a.nii: is no folder with a DICOM series; only maps of such a series go back to DICOM"):
         source_slices(tmp_path / "a.nii")
+
+
+def test_the_series_that_a_scan_was_made_of(tmp_path):
+    write_series(tmp_path / "s" / "1", slices=6, SeriesDescription="T1 post")
+    write_series(tmp_path / "s" / "2", slices=5, SeriesDescription="T1 post")
+    scan, sidecar = str(tmp_path / "s.nii.gz"), tmp_path / "s.json"
+    with pytest.raises(ScanError, match=r"s.nii.gz: has no sidecar that names a DICOM series; only what `prepare` made of DICOM"):
+        prepared_slices(tmp_path / "s", scan)
+    record = {"tool": TOOL, "source": {"series": "T1 post", "slices": 6, "files": 6}, "steps": {"register": "none"}}
+    sidecar.write_text(json.dumps(record))
+    assert len(prepared_slices(tmp_path / "s", scan)) == 6
+    write_series(tmp_path / "s" / "3", slices=6, SeriesDescription="T1 post")
+    with pytest.raises(ScanError, match="s: 2 series are 'T1 post' with 6 slices; put the one back that was prepared"):
+        prepared_slices(tmp_path / "s", scan)
+    sidecar.write_text(json.dumps(record | {"steps": {"register": "affine"}}))
+    with pytest.raises(ScanError, match="lies on the template, not on its slices; prepare it without --register."):
+        prepared_slices(tmp_path / "s", scan)

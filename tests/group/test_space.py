@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from hrcam_monai.data.sidecar import TOOL
 from hrcam_monai.group.space import NotAligned, check_alignment, on_template, scan_to_template, template
 
 
@@ -52,7 +53,7 @@ def test_a_scan_on_its_own_grid_is_taken_the_way_its_sidecar_says(tmp_path):
     scan = nib.Nifti1Image(np.asarray(volume(affine).dataobj), truth @ affine)  # values tell where the template is
     file, record = str(tmp_path / "s.nii.gz"), tmp_path / "s.json"
     assert scan_to_template(file) is None
-    record.write_text(json.dumps({"template_to_scan": truth.tolist(), "steps": {"register": "none"}}))
+    record.write_text(json.dumps({"tool": TOOL, "template_to_scan": truth.tolist(), "steps": {"register": "none"}}))
     found, straight = on_template(scan, 4, scan_to_template(file)), on_template(volume(affine), 4)
     np.testing.assert_allclose(found, straight, atol=0.05)
     for other in (

@@ -13,8 +13,10 @@ import pytest
 
 from hrcam_monai import __version__
 from hrcam_monai.csv_files import read_csv, write_csv
+from hrcam_monai.data.prepare import prepare
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.data.series import source_slices
+from hrcam_monai.data.steps import Steps
 from hrcam_monai.report.dicom import parametric_map, segmentation, write_dicom
 from tests.conftest import save_head
 from tests.data.dicom import SECRETS, SHAPE, oblique_series, slices_by_uid
@@ -238,6 +240,28 @@ def test_a_real_series(real_data, tmp_path):
     check_references(pydicom.dcmread(tmp_path / "dicom" / "s_seg.dcm"), sources)
 
 
+def test_what_prepare_made_of_dicom_goes_back(tmp_path):
+    folder = tmp_path / "dicom" / "s"
+    oblique_series(folder / "scan")
+    oblique_series(folder / "other")
+    for path in (folder / "other").iterdir():
+        header = pydicom.dcmread(path)
+        header.SeriesDescription, header.SeriesInstanceUID = "another contrast", "1.2.77"
+        header.save_as(path)
+    steps = Steps(n4=False, keep_skull=True)
+    prepare(tmp_path / "dicom", tmp_path / "scans", steps, series="another", unlabelled=True, workers=1)
+    scan = tmp_path / "scans" / "images" / "s.nii.gz"
+    image, out = nib.load(scan), tmp_path / "out"
+    inferred(out, scan, image, MARKED.T)
+    write_dicom(out, source=tmp_path / "dicom")
+    sources = slices_by_uid(folder / "other")
+    heat = pydicom.dcmread(out / "dicom" / "s_map.dcm")
+    check_references(heat, sources)
+    pixels = np.frombuffer(heat.FloatPixelData, "<f4").reshape(len(sources), heat.Rows, heat.Columns)
+    for frame, uid in zip(pixels, frame_sources(heat), strict=True):
+        np.testing.assert_array_equal(frame, sources[uid].pixel_array)
+
+
 def test_a_bad_subject_costs_only_itself(series, tmp_path):
     out = tmp_path / "out"
     heat = nib.load(out / "maps" / "s_map.nii.gz")
@@ -266,7 +290,8 @@ def test_a_bad_subject_costs_only_itself(series, tmp_path):
     with (out / "dicom" / "failures.csv").open() as stream:
         found = {row["subject"]: row["error"] for row in csv.DictReader(stream)}
     assert found == {
-        "nifti": f"{tmp_path}/head.nii.gz: is no folder with a DICOM series; only maps of such a series go back to DICOM.",
+        "nifti": f"{tmp_path}/head.nii.gz: is no folder with a DICOM series; only maps of such a series "
+        "go back to DICOM (--source if `prepare` made it of one).",
         "gone": f"{tmp_path}/gone: no such folder; put the series back, or run inference where it lies now.",
         "shorter": f"{tmp_path}/shorter: the series has 6 slices of 20 x 24 pixels, its map 20 x 24 x 7 voxels; "
         "it changed after inference: run inference again.",

@@ -1,0 +1,24 @@
+"""The JSON file that `prepare` lays beside each scan: where it comes from, and what was done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TOOL = "hrcam_monai prepare"
+
+
+def read_sidecar(scan: str | Path) -> dict[str, Any]:
+    """What the sidecar of a NIfTI scan says; nothing where there is none, or where another tool wrote it.
+
+    Example:
+        >>> read_sidecar("my_study/images/sub-01.nii.gz")["source"]  # doctest: +SKIP
+        {'series': 'T1 post', 'slices': 176, 'files': 176}
+    """
+    path = Path(str(scan).removesuffix(".gz").removesuffix(".nii") + ".json")
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) and record.get("tool") == TOOL else {}

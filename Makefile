@@ -98,6 +98,8 @@ evidence: $(foreach t,$(TEST_SETS),$(foreach s,$(SEEDS),$(RESULTS)/compare_$(t)_
 	$(BIN)/python benchmarks/evidence.py
 
 PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
+COARSE_TUMOURS := --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" --set slice_sigma=2.0 \
+	--set base_epochs=25 --set epochs=10 --set val_interval=10 --set map_class=glioblastoma
 GROUP = $(BIN)/python -W ignore -m hrcam_monai group $(WORK)/$(1)_folds --output $(WORK)/$(1)_group --dataset-dir $(WORK)/$(1)
 
 .PHONY: phantoms
@@ -107,12 +109,33 @@ phantoms: $(STAMP) ## docs/tasks.md: both tasks cross-validated on phantoms, bes
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(WORK)/parkinson_nm_folds --name parkinson_nm
 	$(call GROUP,parkinson_nm) --spacing 1 --fwhm 2 --covariate age
 	$(BIN)/python -m hrcam_monai simulate --task ependymoma_gbm --output $(WORK)/ependymoma_gbm --subjects 160 --seed 5 --spacing 2
-	$(call PHANTOM_CV,ependymoma_gbm) --overlay tasks/ependymoma_gbm --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" \
-		--set slice_sigma=2.0 --set base_epochs=25 --set epochs=10 --set val_interval=10 --set map_class=glioblastoma
+	$(call PHANTOM_CV,ependymoma_gbm) --overlay tasks/ependymoma_gbm $(COARSE_TUMOURS)
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(WORK)/ependymoma_gbm_folds --name ependymoma_gbm
 	$(call GROUP,ependymoma_gbm)
 	$(if $(wildcard $(REAL)/glioma_t1ce),HRCAM_REAL_DATA=$(REAL) $(BIN)/python -W ignore benchmarks/real_scans.py --work $(WORK)/real \
 		--tumours $(WORK)/ependymoma_gbm_folds/fold_0/model.pt --nigra $(WORK)/parkinson_nm_folds/fold_0/model.pt)
+
+# the same from what a hospital or an archive hands over: DICOM of the slabs, BIDS of the heads
+TRY := $(WORK)/rehearsal
+PREPARE = $(BIN)/python -m hrcam_monai prepare $(TRY)/$(1)_source/source --output $(TRY)/$(1) --masks $(TRY)/$(1)_source/masks --split 1 0 0
+TRY_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(TRY)/$(1) --output $(TRY)/$(1)_folds
+
+.PHONY: rehearsal
+rehearsal: $(STAMP) ## docs/tasks.md: 80 phantoms of each task from DICOM and BIDS to group maps, and how slabs are placed (1 hour)
+	$(BIN)/python -m hrcam_monai simulate --task parkinson_nm --output $(TRY)/parkinson_nm_drawn --subjects 80 --seed 7
+	$(BIN)/python benchmarks/as_source.py --cohort $(TRY)/parkinson_nm_drawn --output $(TRY)/parkinson_nm_source --layout dicom
+	$(call PREPARE,parkinson_nm) --series NM --labels $(TRY)/parkinson_nm_source/labels.csv --roi 0 -20 -15 \
+		--regions $(TRY)/parkinson_nm_source/regions --slices-from regions --covariate age --covariate grade
+	$(call TRY_CV,parkinson_nm) --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson
+	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/parkinson_nm_folds --name rehearsal_parkinson_nm
+	$(BIN)/python -W ignore -m hrcam_monai group $(TRY)/parkinson_nm_folds --output $(TRY)/parkinson_nm_group \
+		--dataset-dir $(TRY)/parkinson_nm --spacing 1 --fwhm 2 --covariate age
+	$(BIN)/python -m hrcam_monai simulate --task ependymoma_gbm --output $(TRY)/ependymoma_gbm_drawn --subjects 80 --seed 7 --spacing 2
+	$(BIN)/python benchmarks/as_source.py --cohort $(TRY)/ependymoma_gbm_drawn --output $(TRY)/ependymoma_gbm_source --layout bids
+	$(call PREPARE,ependymoma_gbm) --match ce-gd --slices-from masks --covariate grade
+	$(call TRY_CV,ependymoma_gbm) --overlay tasks/ependymoma_gbm $(COARSE_TUMOURS)
+	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/ependymoma_gbm_folds --name rehearsal_ependymoma_gbm
+	$(BIN)/python -W ignore benchmarks/slabs.py --cohort $(TRY)/parkinson_nm_drawn --data $(REAL)
 
 .PHONY: bench
 bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other tools (15 minutes)

@@ -19,11 +19,13 @@ import nibabel as nib
 import numpy as np
 import typer
 from common import RESULTS, ROOT, environment, write_json
+from nibabel.affines import apply_affine
 
 from hrcam_monai.csv_files import read_csv
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.prepare import prepare
 from hrcam_monai.data.reading import read_nifti
+from hrcam_monai.data.sidecar import read_sidecar
 from hrcam_monai.data.steps import Steps
 
 CLASSES = {"ependymoma_gbm": ["ependymoma", "glioblastoma"], "parkinson_nm": ["control", "parkinson"]}
@@ -31,6 +33,7 @@ GRID: dict[str, dict[str, Any]] = {  # the tumours' network was trained at 2 mm
     "ependymoma_gbm": {"spacing": [2, 2, 2], "roi_size": [80, 100, 80], "slice_sigma": 2.0},
     "parkinson_nm": {},
 }
+MIDBRAIN = (0.0, -20.0, -15.0)  # in the template, mm
 BRATS = "brats_2013_pat000{}_1__"
 
 
@@ -77,18 +80,24 @@ def tumours(work: Path) -> Path:
 
 
 def slab(data: Path, work: Path) -> Path:
-    """A cohort of the volunteer's slab; the nigra of its atlas is parted at its middle into left and right."""
-    cohort, source = work / "slab", data / "neuromelanin"
-    cohort.mkdir(exist_ok=True)
-    shutil.copy(source / "sub-001_NM_biascorr.nii.gz", cohort / "slab.nii.gz")
+    """A cohort of what `prepare` makes of the volunteer's slab; the nigra of its atlas is parted at its middle."""
+    source, anatomy, drawn = data / "neuromelanin", work / "slab_bids" / "sub-slab" / "anat", work / "slab_regions"
+    for folder in (anatomy, drawn):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "sub-001_NM.nii.gz", anatomy / "sub-slab_NM.nii.gz")
     atlas: Any = nib.load(source / "sub-001_midbrain_atlas_space-NM.nii.gz")
     labels = np.asarray(atlas.dataobj).round().astype(int)
     index = np.argwhere(labels == 2)
-    x = index @ atlas.affine[0, :3] + atlas.affine[0, 3]
+    x = apply_affine(atlas.affine, index)[:, 0]
     regions = np.where(labels == 1, CRUS, 0).astype(np.uint8)
     regions[tuple(index.T)] = np.where(x < np.median(x), LEFT, RIGHT)
-    nib.save(nib.Nifti1Image(regions, atlas.affine), cohort / "regions.nii.gz")
-    entry = {"image": "slab.nii.gz", "regions": "regions.nii.gz", "label": "control", "subject": "slab"}
+    nib.save(nib.Nifti1Image(regions, atlas.affine), drawn / "sub-slab.nii.gz")
+    cohort, steps = work / "slab", Steps(roi=MIDBRAIN)
+    prepare(work / "slab_bids", cohort, steps, suffix="NM", regions=str(drawn), unlabelled=True)
+    image = "images/sub-slab.nii.gz"
+    record = read_sidecar(cohort / image)
+    typer.echo(f"slab: midbrain at {record['roi']}, similarity {record['similarity']}")
+    entry = {"image": image, "regions": "regions/sub-slab.nii.gz", "label": "control", "subject": "slab", "roi": record["roi"]}
     manifest = {"classes": CLASSES["parkinson_nm"], "test": [entry]}
     (cohort / "manifest.json").write_text(json.dumps(manifest))
     return cohort

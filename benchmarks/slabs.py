@@ -118,7 +118,7 @@ def measure(slab: Slab) -> dict[str, Any]:
 def main(
     cohort: Annotated[Path, typer.Option(help="Of `hrcam_monai simulate --task parkinson_nm`.")],
     data: Annotated[Path, typer.Option(help="Real scans; left out where they are not.")] = ROOT.parent / "shared" / "data",
-    count: Annotated[int, typer.Option(help="Slabs of each kind, at most.")] = 12,
+    count: Annotated[int, typer.Option(help="Slabs of each kind, at most.")] = 8,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
 ) -> None:
     """Measure, print and write benchmarks/results/slabs.json."""

@@ -136,7 +136,7 @@ def prepare(
         "workers": workers,
     }
     try:
-        steps = Steps(n4, iterations_of(iterations), register, spacing, roi, min_similarity, keep_skull)
+        steps = Steps(n4, iterations_of(iterations), register, spacing, min_similarity, keep_skull, roi)
         path = run(source, output, steps, **chosen)
     except (ValueError, OSError, RuntimeError) as error:
         raise fail(error) from None

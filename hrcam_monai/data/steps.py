@@ -30,19 +30,19 @@ class Steps:
         iterations: of N4, a level each.
         register: "none", "rigid" or "affine".
         spacing: voxel size of a registered image, mm.
-        roi: point of the template (RAS+, mm) to find in the scan; a slab is looked for about it. Without `register` the
-            image stays on its own grid.
         min_similarity: what a registration must reach (`registration.similarity`); by default what heads or slabs usually do.
         keep_skull: go on with an image that seems to hold a skull.
+        roi: point of the template (RAS+, mm) to find in the scan; a slab is looked for about it. Without `register` the
+            image stays on its own grid.
     """
 
     n4: bool = True
     iterations: tuple[int, ...] = (50, 50, 50, 50)
     register: str = "none"
     spacing: float = 1.0
-    roi: tuple[float, float, float] | None = None
     min_similarity: float | None = None
     keep_skull: bool = False
+    roi: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

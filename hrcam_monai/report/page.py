@@ -129,6 +129,8 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
         if heat.is_file():
             overlay = folder / "overlays" / f"{subject}.png"
             title = f"{subject}: {predicted} (p = {probability:.2f})"
+            if row.get("map_class", predicted) not in ("", predicted):
+                title += f", map of {row['map_class']}"
             viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, len(viewers) < max_viewers)
             action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'
             if viewer is not None:

@@ -22,6 +22,7 @@ def test_one_self_contained_page(tmp_path):
         heat[25, 20, 18] = i  # the first map is empty: nothing above zero
         nib.save(nib.Nifti1Image(heat, np.eye(4)), tmp_path / "maps" / f"s{i}_map.nii.gz")
         rows.append({"subject": f"s{i}", "file": tmp_path / f"s{i}.nii.gz", "predicted": "abnormal", "probability_abnormal": 0.8})
+        rows[-1] |= {"map_class": ("abnormal", "normal")[i]}
     with (tmp_path / "predictions.csv").open("w") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
@@ -31,6 +32,7 @@ def test_one_self_contained_page(tmp_path):
     assert page.count('onclick="show(') == 2
     assert "bad: is &lt;empty&gt;" in page
     assert "not a diagnosis" in page
+    assert page.count('s0: abnormal (p = 0.80)"') == page.count('s1: abnormal (p = 0.80), map of normal"') == 1
     assert 'src="http' not in page
     assert sorted(p.name for p in (tmp_path / "overlays").iterdir()) == ["s0.png", "s1.png"]
     assert 'onclick="show(' not in write_report(tmp_path, max_viewers=0).read_text()

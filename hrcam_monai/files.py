@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,3 +28,8 @@ def file_hash(path: str | Path) -> str:
     """sha256 of a file, as hexadecimal digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def files_hash(paths: Iterable[str | Path]) -> str:
+    """sha256 of the hashes of several files, in their order."""
+    return hashlib.sha256("".join(map(file_hash, paths)).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from hrcam_monai.data.itk_images import from_array
 from hrcam_monai.data.manifest import ManifestError
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.data.sources import is_dicom, is_scan
-from hrcam_monai.files import file_hash
+from hrcam_monai.files import file_hash, files_hash
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,10 @@ def subject_file(place: str, subject: str, option: str) -> Path | None:
     """
     if "{subject}" in place or any(c in place for c in "*?["):
         path = Path(place.replace("{subject}", subject)).absolute()
-        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        alone = re.compile(rf"(?<![A-Za-z0-9]){re.escape(subject)}(?![A-Za-z0-9])")  # sub-1* fits sub-10 too
+        named = [i for i, part in enumerate(Path(place).absolute().parts) if "{subject}" in part and "**" not in place]
+        all_found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        found = sorted(p for p in all_found if all(alone.search(p.parts[i]) for i in named))
     else:
         begins = re.compile(rf"{re.escape(subject)}[_.]")
         found = sorted(p for p in Path(place).rglob("*") if begins.match(p.name) and is_scan(p))
@@ -128,7 +130,7 @@ def input_hashes(inputs: Inputs) -> dict[str, str]:
     """sha256 of each input; of a DICOM series, of the hashes of its slices along the stack."""
     hashes = {}
     if isinstance(inputs.image, Series):
-        hashes["image"] = hashlib.sha256("".join(map(file_hash, inputs.image.files)).encode()).hexdigest()
+        hashes["image"] = files_hash(inputs.image.files)
     else:
         hashes["image"] = file_hash(inputs.image)
     others = {"brain_mask": inputs.brain, **inputs.labels}

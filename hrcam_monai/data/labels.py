@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -99,7 +100,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]
     rows = read_table(path)
     there = [c for c in rows[0] if c is not None]
     subject = _column(path, there, None, SUBJECT_COLUMNS, "name the one with the subjects participant_id")
-    wanted = {name: _column(path, there, name, (), "correct --covariate") for name in columns}
+    wanted = {c.strip(): c for c in (_column(path, there, name, (), "correct --covariate") for name in columns)}
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         values = {name: (row[column] or "").strip() for name, column in wanted.items()}
@@ -110,7 +111,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]
 
 def _number(text: str) -> float | str:
     try:
-        value = float(text)
+        value = float(re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", text))  # as half of Europe writes it
     except ValueError:
         return text
     return value if math.isfinite(value) else text

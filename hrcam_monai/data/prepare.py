@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -19,7 +20,7 @@ from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.inputs import Choice, find_subjects
 from hrcam_monai.data.itk_images import one_thread
 from hrcam_monai.data.labels import order_classes, read_columns, read_labels, split_subjects
-from hrcam_monai.data.manifest import SPLITS, Failure, ManifestError, load_manifest
+from hrcam_monai.data.manifest import FILES, SPLITS, Failure, ManifestError, load_manifest
 from hrcam_monai.data.prepare_subject import FOLDERS, discard, try_subject
 from hrcam_monai.data.registration import MODES
 from hrcam_monai.data.steps import Steps
@@ -27,6 +28,9 @@ from hrcam_monai.data.writing import write_json
 from hrcam_monai.environment import cpu_cores
 
 logger = logging.getLogger(__name__)
+FARTHEST = 130.0  # mm from the origin that a point of the template may lie along an axis
+# keys of a manifest entry, and those that inference gives to a subject
+RESERVED = {*FILES, "label", "subject", "split", "slices", "roi", "failure", "file", "map_class"}
 
 
 def prepare(
@@ -74,9 +78,9 @@ def prepare(
     """
     root, out, steps = Path(source).expanduser().absolute(), Path(output).absolute(), steps or Steps()
     check_options(steps, series, match)
-    if slices_from is not None and not {"masks": masks, "regions": regions}.get(slices_from):
-        raise ManifestError(f"--slices-from '{slices_from}': choose masks or regions, and say where they are with that option.")
-    if out.is_relative_to(root):
+    places = {"brain-masks": brain_masks, "masks": masks, "regions": regions}
+    check_manifest_options(places, slices_from, covariates, unlabelled)
+    if out.resolve().is_relative_to(root.resolve()):
         raise ManifestError(f"{out}: lies in the source; choose an --output outside {root}.")
     bids, subjects = find_subjects(root)
     choice = Choice(root, bids, series, suffix, match, brain_masks, masks, regions)
@@ -99,11 +103,11 @@ def prepare(
         (out / folder).mkdir(parents=True, exist_ok=True)
     failures = Failures(out, known)
     records = run(partial(try_subject, choice, steps, out), subjects, workers, failures)
-    copies = repeated(records)
-    for failure in copies:
+    useless = repeated(records) + ([] if unlabelled else unshown(records, named, slices_from))
+    for failure in useless:
         discard(out, failure.subject)
         failures.add(failure.subject, failure.file, failure.error)
-    records = [r for r in records if r["subject"] not in {f.subject for f in copies}]
+    records = [r for r in records if r["subject"] not in {f.subject for f in useless}]
     tell(records)
     path = out / "images"
     if not unlabelled:
@@ -136,6 +140,8 @@ def check_options(steps: Steps, series: str | None, match: str | None) -> None:
     """
     if steps.register not in MODES:
         raise ManifestError(f"--register '{steps.register}': choose one of {', '.join(MODES)}.")
+    if steps.roi is not None and not (np.isfinite(steps.roi).all() and np.abs(steps.roi).max() < FARTHEST):
+        raise ManifestError(f"--roi {' '.join(map(str, steps.roi))}: lies outside the template; give MNI coordinates, mm.")
     if not steps.iterations or min(steps.iterations) < 1:
         raise ManifestError("--iterations: give one or more numbers above 0, a level of the field each.")
     for option, pattern in (("--series", series), ("--match", match)):
@@ -143,6 +149,38 @@ def check_options(steps: Steps, series: str | None, match: str | None) -> None:
             re.compile(pattern or "")
         except re.error as error:
             raise ManifestError(f"{option} '{pattern}': is no regular expression ({error}).") from None
+
+
+def check_manifest_options(
+    places: Mapping[str, str | None], slices_from: str | None, covariates: Sequence[str], unlabelled: bool
+) -> None:
+    """The same for what goes into the manifest.
+
+    Raises:
+        ManifestError: an option cannot be used, or would do nothing.
+    """
+    for option, place in places.items():
+        if place and not any(c in place for c in "{*?[") and not Path(place).is_dir():
+            raise ManifestError(f"--{option} {place}: no such folder; give one, or a pattern with {{subject}}.")
+    if slices_from is not None and (slices_from not in ("masks", "regions") or not places[slices_from]):
+        raise ManifestError(f"--slices-from '{slices_from}': choose masks or regions, and say where they are with that option.")
+    if unlabelled and (slices_from or covariates):
+        raise ManifestError("--slices-from and --covariate go into the manifest, and --unlabelled writes none; leave them out.")
+    for name in map(str.strip, covariates):
+        if name.lower() in RESERVED or name.startswith("_"):
+            raise ManifestError(f"--covariate '{name}': is a key of the manifest itself; rename that column of the table.")
+
+
+def unshown(records: Sequence[Mapping[str, Any]], labels: Mapping[str, str], slices_from: str | None) -> list[Failure]:
+    """Subjects whose regions show nothing to choose slices by; those without a mask are told, for they have none to have."""
+    key = {"masks": "mask", "regions": "regions"}.get(slices_from or "")
+    without = [r["subject"] for r in records if key and not r["slices"].get(key)]
+    if key == "regions":
+        message = "its regions hold no label of 2 or above to choose slices by; draw them, or leave --slices-from out"
+        return [Failure(s, f"{s}.nii.gz", message) for s in without]
+    for label, count in sorted(Counter(labels[s] for s in without).items()):
+        logger.warning("%d subject(s) of class %s have no mask: a 2-D network trains on all of their slices", count, label)
+    return []
 
 
 def labels_of(

@@ -11,6 +11,7 @@ from pydicom import Dataset, dcmread
 from hrcam_monai.data.dicom_series import find_series
 from hrcam_monai.data.reading import ScanError, check_dicom_series
 from hrcam_monai.data.sidecar import read_sidecar
+from hrcam_monai.files import files_hash
 
 # what a derived object needs to know of a source slice; nothing else of its header goes on unless it is asked for
 REFERENCE = (
@@ -51,28 +52,30 @@ def source_slices(folder: str | Path, keep_patient: bool = False) -> list[Datase
     return _slices(check_dicom_series(path), path, keep_patient)
 
 
-def prepared_slices(folder: str | Path, scan: str, keep_patient: bool = False) -> list[Dataset]:
-    """The same of the series that `prepare` has made a scan of, found by what the scan's sidecar says of it.
+def prepared_slices(source: str | Path, scan: str, keep_patient: bool = False) -> list[Dataset]:
+    """The same of the very series that `prepare` has made a scan of, by the hash in the scan's sidecar.
 
     Args:
-        folder: the subject's, with all of its series.
+        source: the folder that `prepare` read, with a sub-folder a subject.
         scan: the NIfTI file that was made.
         keep_patient: as in `source_slices`.
 
     Raises:
-        ScanError: no sidecar, the scan was registered, no such series or several, or what `source_slices` refuses.
+        ScanError: no sidecar, the scan was registered, no such series, or what `source_slices` refuses.
     """
     record = read_sidecar(scan)
-    wanted = record.get("source", {})
-    if "series" not in wanted:
+    if "series" not in record.get("source", {}) or "steps" not in record:
         raise ScanError(f"{scan}: has no sidecar that names a DICOM series; only what `prepare` made of DICOM goes back.")
     if record["steps"]["register"] != "none":
         raise ScanError(f"{scan}: lies on the template, not on its slices; prepare it without --register.")
-    fits = [s for s in find_series(Path(folder)) if (s.description, s.slices) == (wanted["series"], wanted["slices"])]
-    if len(fits) != 1:
-        what = f"'{wanted['series']}' with {wanted['slices']} slices"
-        raise ScanError(f"{folder}: {len(fits)} series are {what}; put the one back that was prepared, and no other like it.")
-    return _slices([dcmread(f, stop_before_pixels=True) for f in fits[0].files], Path(folder), keep_patient)
+    folder = Path(source) / record["subject"]
+    if not folder.is_dir():
+        raise ScanError(f"{folder}: no such folder; put the series back that was prepared.")
+    for series in find_series(folder):
+        # another patient's may bear the same name and lie in the same place
+        if series.slices == record["source"]["slices"] and files_hash(series.files) == record["inputs"]["image"]:
+            return _slices([dcmread(f, stop_before_pixels=True) for f in series.files], folder, keep_patient)
+    raise ScanError(f"{folder}: does not hold the very series that {scan} was made of; put it back, or prepare it again.")
 
 
 def _slices(headers: Sequence[Dataset], path: Path, keep_patient: bool) -> list[Dataset]:

@@ -9,6 +9,14 @@ from typing import Any
 TOOL = "hrcam_monai prepare"
 
 
+def prepared_with(scan: Path) -> dict[str, Any]:
+    """What `prepare` found of a scan beside its image, by the manifest's keys: `roi`, and the file of its `regions`."""
+    record = read_sidecar(scan)
+    found = {"roi": record["roi"]} if record.get("roi") else {}
+    regions = scan.parent.parent / "regions" / scan.name
+    return found | ({"regions": str(regions)} if "regions" in record.get("outputs", {}) and regions.is_file() else {})
+
+
 def read_sidecar(scan: str | Path) -> dict[str, Any]:
     """What the sidecar of a NIfTI scan says; nothing where there is none, or where another tool wrote it.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
+from hrcam_monai.data.sidecar import prepared_with
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -79,7 +80,7 @@ def find_items(
         manifest = load_manifest(path, root)
         return _named_apart(manifest.items(split) if split else manifest.all_items()), manifest.failures
     if path.is_file():
-        return [{"image": str(path), "subject": _subject(path, path.parent)}], []
+        return [{"image": str(path), "subject": _subject(path, path.parent)} | prepared_with(path)], []
     below = sorted(p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
     folders = [path, *(p for p in below if p.is_dir())]
     items = []
@@ -88,7 +89,7 @@ def find_items(
         scans = [p for p in files if is_scan(p)]
         if not scans and any(is_dicom(p) for p in files):
             scans = [folder]
-        items += [{"image": str(p), "subject": _subject(p, path)} for p in scans]
+        items += [{"image": str(p), "subject": _subject(p, path)} | prepared_with(p) for p in scans]
     if not items:
         raise ManifestError(f"{path}: holds no image; expected {', '.join(SUFFIXES)} files or DICOM series.")
     return _named_apart(items), []

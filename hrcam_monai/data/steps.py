@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from hrcam_monai.data.bias_field import correct_bias, tissue_mask
-from hrcam_monai.data.itk_images import image_like, itk_types, resample
+from hrcam_monai.data.itk_images import FLIP, image_like, itk_types, lps_affine, resample
 from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
 from hrcam_monai.data.slab import MIN_SLAB_SIMILARITY, is_slab, register_slab
 
@@ -95,6 +95,11 @@ def on_grid_of(image: Any, mask: Any, name: str) -> Any:
     """
     itk = itk_types()[0]
     moved = resample(mask, image, nearest=True)
+    lost = np.setdiff1d(*(itk.array_view_from_image(m) for m in (mask, moved)))
+    if lost.any() and name == "regions":
+        raise ValueError(
+            f"its regions do not lie on it (label {lost.max()} is lost on the image's grid); draw them on this image."
+        )
     before, after = (_litres(itk.array_view_from_image(m) > 0, m) for m in (mask, moved))
     if before and not KEPT[0] <= after / before <= KEPT[1]:
         raise ValueError(
@@ -174,7 +179,11 @@ def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[
     transform, fit = find_in(stripped, steps, whole_head=brain is None)
     found = matrix(transform)
     if steps.register == "none":
-        return Prepared(stripped, skull, placed, fit, found, apply_affine(found, np.array(steps.roi)))
+        roi = apply_affine(found, np.array(steps.roi))
+        voxel = apply_affine(np.linalg.inv(FLIP @ lps_affine(image)), roi).round()
+        if (voxel < 0).any() or (voxel >= list(itk_types()[0].size(image))).any():
+            raise ValueError("does not show the point of --roi, which lies outside it; give another, or leave this scan out.")
+        return Prepared(stripped, skull, placed, fit, found, roi)
     grid = template_grid(steps.spacing)
     # interpolated before the brain is cut out, so that its edge is not mixed with air
     moved = resample(image, grid, transform)

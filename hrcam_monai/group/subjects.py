@@ -104,7 +104,10 @@ def covariate_table(subjects: Sequence[Subject], names: Sequence[str]) -> np.nda
         for name in names:
             value = subject.entry.get(name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-                raise ValueError(f"covariate '{name}' of {subject.name} is {value}; give --dataset-dir with a number for each.")
+                raise ValueError(
+                    f"covariate '{name}' of {subject.name} is {value}; give --dataset-dir with a number for each, or correct the "
+                    "table of labels and prepare again."
+                )
     return np.array([[float(s.entry[name]) for name in names] for s in subjects])
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,6 +194,12 @@ def _voxels(path: Path, file: str, slices: Sequence[Dataset]) -> np.ndarray:
         raise ScanError(f"{file}: {error}") from None
 
 
+def _settings(folder: Path, row: Mapping[str, str]) -> dict[str, Any]:
+    """What inference was told of a subject: in the folder, or in that of its fold of a cross-validation."""
+    path = (folder / f"fold_{row['fold']}" / "inference" if "fold" in row else folder) / "settings.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
 def write_dicom(output_dir: str | Path, keep_patient: bool = False, source: str | Path | None = None) -> Path:
     """Parametric Maps and Segmentations of a folder that inference wrote, for the subjects that came as a DICOM series.
 
@@ -220,24 +226,25 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False, source: str 
     rows = read_predictions(folder)
     if not rows:
         raise ValueError(f"{folder / 'predictions.csv'}: names no subject; run inference.json into this folder again.")
-    path = folder / "settings.json"
-    settings = json.loads(path.read_text()) if path.is_file() else {}
-    weights, choice = str(settings.get("checkpoint")).partition("sha256:")[2], settings.get("map_class", "predicted")
+    if source is not None and not Path(source).is_dir():
+        raise ValueError(f"{source}: no such folder; give the DICOM folder that prepare read.")
     failures = Failures(folder / "dicom")
     for row in tqdm(rows, desc="dicom", unit="subject"):
         subject, file = row["subject"], row["file"]
         classes = [key.removeprefix("probability_") for key in row if key.startswith("probability_")]
+        settings = _settings(folder, row)
+        choice = settings.get("map_class", "predicted")  # of a run before predictions.csv named the class of each map
         class_name = classes[choice] if isinstance(choice, int) else row["predicted"] if choice == "predicted" else choice
+        class_name = row.get("map_class") or class_name
+        weights = str(settings.get("checkpoint")).partition("sha256:")[2]
         targets = {kind: folder / "dicom" / f"{subject}_{kind}.dcm" for kind in SERIES_NUMBERS}
         for target in targets.values():  # nothing of an earlier run stays beside a subject that fails now
             target.unlink(missing_ok=True)
         try:
-            prepared = source is not None and not Path(file).is_dir()
-            slices = (
-                prepared_slices(Path(source or "") / subject, file, keep_patient)
-                if prepared
-                else source_slices(file, keep_patient)
-            )
+            if source is not None and not Path(file).is_dir():
+                slices = prepared_slices(source, file, keep_patient)
+            else:
+                slices = source_slices(file, keep_patient)
             mapped = folder / "maps" / f"{subject}_map.nii.gz"
             heat = _voxels(mapped, file, slices)
             labels = _voxels(folder / "maps" / f"{subject}_label.nii.gz", file, slices)

@@ -23,6 +23,7 @@ def test_a_subjects_file_is_not_another_ones(tmp_path):
     assert subject_file(str(tmp_path), "s3", "--masks") is None
     assert subject_file(f"{tmp_path}/*/{{subject}}_*", "s1", "--masks").name == "s1_mask.nii.gz"
     touch(tmp_path, "s1_mask.nii")
+    assert subject_file(f"{tmp_path}/*/{{subject}}*_mask.nii.gz", "s1", "--masks").name == "s1_mask.nii.gz"
     with pytest.raises(ScanError, match="--masks: 2 files fit s1: s1_mask.nii.gz, s1_mask.nii; give a pattern such as"):
         subject_file(str(tmp_path), "s1", "--masks")
 

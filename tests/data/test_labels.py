@@ -21,8 +21,12 @@ def test_tables_as_spreadsheets_write_them(tmp_path, separator):
 
 
 def test_other_columns(tmp_path):
-    path = table(tmp_path, "participant_id\tAge\tgroup\tsite\nsub-1\t63.5\ta\tnorth\nsub-2\tn/a\tb\tinf\nsub-1\t70\ta\tsouth\n")
-    assert read_columns(path, ["age", "site"]) == {"sub-1": {"age": 63.5, "site": "north"}, "sub-2": {"site": "inf"}}
+    path = table(
+        tmp_path,
+        "participant_id\tAge\tgroup\tsite\nsub-1\t63.5\ta\tnorth\nsub-2\tn/a\tb\tinf\nsub-3\t61,5\tb\tsouth\nsub-1\t70\ta\tsouth\n",
+    )
+    third = {"sub-3": {"Age": 61.5, "site": "south"}}
+    assert read_columns(path, ["age", "site"]) == {"sub-1": {"Age": 63.5, "site": "north"}, "sub-2": {"site": "inf"}, **third}
     assert read_columns(tmp_path / "gone.csv", []) == {}
     with pytest.raises(
         ManifestError, match="has no column 'sex'; its columns are participant_id, Age, group, site; correct --cov"

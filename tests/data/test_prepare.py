@@ -172,8 +172,40 @@ def test_regions_slices_and_other_columns_reach_the_manifest(bids, tmp_path, mon
     expected = f"--regions: {tmp_path / 'drawn'} has no file of sub-2; make one, or leave the subject out."
     assert failures(tmp_path / "out") == {"sub-2": expected}
     assert not (tmp_path / "out" / "regions" / "sub-2.nii.gz").exists()
-    with pytest.raises(ManifestError, match="--slices-from 'masks': choose masks or regions, and say where they are with that"):
-        run(bids, tmp_path / "out", steps, slices_from="masks")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"slices_from": "masks"}, "--slices-from 'masks': choose masks or regions, and say where they are with that option."),
+        ({"masks": "no/such"}, "--masks no/such: no such folder; give one, or a pattern with {subject}."),
+        ({"covariates": ["Slices"]}, "--covariate 'Slices': is a key of the manifest itself; rename that column of the table."),
+        (
+            {"unlabelled": True, "covariates": ["age"]},
+            "--slices-from and --covariate go into the manifest, and --unlabelled writes",
+        ),
+        ({"steps": Steps(roi=(0, 0, 500))}, "--roi 0 0 500: lies outside the template; give MNI coordinates, mm."),
+        ({"steps": Steps(roi=(0, float("nan"), 0))}, "--roi 0 nan 0: lies outside the template; give MNI coordinates, mm."),
+    ],
+)
+def test_options_that_cannot_be_used_stop_before_any_work(bids, tmp_path, options, message):
+    with pytest.raises(ManifestError) as error:
+        run(bids, tmp_path / "out", **options)
+    assert str(error.value).startswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_regions_that_show_nothing_and_classes_without_masks_are_told(bids, tmp_path, caplog):
+    for i in range(6):
+        save(tmp_path / "drawn" / f"sub-{i}.nii.gz", np.full((20, 24, 6), 1 if i == 4 else 2, np.uint8))
+    save(tmp_path / "masks" / "sub-0.nii.gz", np.ones((20, 24, 6), np.uint8))
+    with pytest.raises(SystemExit):
+        run(bids, tmp_path / "out", regions=str(tmp_path / "drawn"), slices_from="regions")
+    message = "its regions hold no label of 2 or above to choose slices by; draw them, or leave --slices-from out"
+    assert failures(tmp_path / "out") == {"sub-4": message}
+    run(bids, tmp_path / "out", masks=str(tmp_path / "masks"), slices_from="masks")
+    assert "3 subject(s) of class control have no mask: a 2-D network trains on all of their slices" in caplog.text
+    assert "2 subject(s) of class patient have no mask" in caplog.text
 
 
 def test_another_input_or_option_is_made_anew(bids, tmp_path):

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pydicom
 import pytest
 
 from hrcam_monai.data import ScanError, read_scan
+from hrcam_monai.data.dicom_series import find_series
 from hrcam_monai.data.series import prepared_slices, slice_spacing, source_slices, to_frames
 from hrcam_monai.data.sidecar import TOOL
+from hrcam_monai.files import files_hash
 from tests.data.dicom import SECRETS, SHAPE, oblique_series, slices_by_uid, write_series
 
 
@@ -82,16 +85,21 @@ def test_no_series(tmp_path):
 
 def test_the_series_that_a_scan_was_made_of(tmp_path):
     write_series(tmp_path / "s" / "1", slices=6, SeriesDescription="T1 post")
-    write_series(tmp_path / "s" / "2", slices=5, SeriesDescription="T1 post")
+    write_series(tmp_path / "s" / "2", slices=6, SeriesDescription="T1 post")  # another of the same name and place
     scan, sidecar = str(tmp_path / "s.nii.gz"), tmp_path / "s.json"
     with pytest.raises(ScanError, match=r"s.nii.gz: has no sidecar that names a DICOM series; only what `prepare` made of DICOM"):
-        prepared_slices(tmp_path / "s", scan)
-    record = {"tool": TOOL, "source": {"series": "T1 post", "slices": 6, "files": 6}, "steps": {"register": "none"}}
+        prepared_slices(tmp_path, scan)
+    first = find_series(tmp_path / "s" / "1")[0]
+    record = {"tool": TOOL, "subject": "s", "source": {"series": "T1 post", "slices": 6, "files": 6}}
+    record |= {"inputs": {"image": files_hash(first.files)}, "steps": {"register": "none"}}
     sidecar.write_text(json.dumps(record))
-    assert len(prepared_slices(tmp_path / "s", scan)) == 6
-    write_series(tmp_path / "s" / "3", slices=6, SeriesDescription="T1 post")
-    with pytest.raises(ScanError, match="s: 2 series are 'T1 post' with 6 slices; put the one back that was prepared"):
-        prepared_slices(tmp_path / "s", scan)
+    uids = {pydicom.dcmread(f).SOPInstanceUID for f in first.files}
+    assert {h.SOPInstanceUID for h in prepared_slices(tmp_path, scan)} == uids
+    shutil.rmtree(tmp_path / "s" / "1")
+    with pytest.raises(ScanError, match=r"s: does not hold the very series that .*s.nii.gz was made of; put it back, or prepare"):
+        prepared_slices(tmp_path, scan)
+    with pytest.raises(ScanError, match=r"gone/s: no such folder; put the series back that was prepared."):
+        prepared_slices(tmp_path / "gone", scan)
     sidecar.write_text(json.dumps(record | {"steps": {"register": "affine"}}))
     with pytest.raises(ScanError, match="lies on the template, not on its slices; prepare it without --register."):
-        prepared_slices(tmp_path / "s", scan)
+        prepared_slices(tmp_path, scan)

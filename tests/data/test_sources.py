@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 
 from hrcam_monai.data import ManifestError, find_items
+from hrcam_monai.data.sidecar import TOOL
 from tests.conftest import save_head
 from tests.data.dicom import write_series
 
@@ -67,3 +69,17 @@ def test_nothing_there(tmp_path):
         find_items(tmp_path / "gone")
     with pytest.raises(ManifestError, match="holds no image; expected .nii"):
         find_items(tmp_path)
+
+
+def test_what_prepare_found_beside_a_scan_goes_with_it(tmp_path):
+    for folder in ("images", "regions"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "s.nii.gz").touch()
+    record = {"tool": TOOL, "roi": [1.0, -20.0, -15.0], "outputs": {"image": "", "regions": ""}}
+    (tmp_path / "images" / "s.json").write_text(json.dumps(record))
+    (item,) = find_items(tmp_path / "images")[0]
+    assert item["roi"] == record["roi"]
+    assert item["regions"] == str(tmp_path / "regions" / "s.nii.gz")
+    assert find_items(tmp_path / "images" / "s.nii.gz")[0] == [item]
+    (tmp_path / "images" / "s.json").unlink()
+    assert set(find_items(tmp_path / "images")[0][0]) == {"image", "subject"}

@@ -78,6 +78,16 @@ def test_masks_that_do_not_belong():
         process(image, PLAIN, brain=from_array(inside, AFFINE), labels={"mask": from_array(inside, away)})
 
 
+def test_regions_must_keep_all_their_labels():
+    values, inside = brain()
+    regions = np.where(inside, 1, 0).astype(np.uint8)
+    regions[0, 0, 0] = 3
+    shifted = AFFINE.copy()
+    shifted[0, 3] -= 3
+    with pytest.raises(ValueError, match=r"its regions do not lie on it \(label 3 is lost on the image's grid\); draw them on"):
+        process(from_array(values, shifted), PLAIN, labels={"regions": from_array(regions, AFFINE)})
+
+
 def test_an_image_that_shows_nothing():
     with pytest.raises(ValueError, match="^every voxel is 7; it shows nothing: check how it was made"):
         process(from_array(np.full((8, 8, 8), 7, np.float32), AFFINE), PLAIN)

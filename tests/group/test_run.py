@@ -136,7 +136,7 @@ def test_a_scan_elsewhere_costs_only_itself(study, tmp_path):
     ("options", "changes", "message"),
     [
         ([], {"map_class": ""}, "its maps do not say of which class they are; make them of one: inference with --map_class NAME"),
-        (["--covariate", "age"], {}, "covariate 'age' of s0 is None; give --dataset-dir with a number for each."),
+        (["--covariate", "age"], {}, "covariate 'age' of s0 is None; give --dataset-dir with a number for each, or"),
         (["--dataset-dir", "nowhere"], {}, "nowhere: no such manifest; give a JSON file"),
     ],
 )

@@ -240,6 +240,34 @@ def test_a_real_series(real_data, tmp_path):
     check_references(pydicom.dcmread(tmp_path / "dicom" / "s_seg.dcm"), sources)
 
 
+def test_folds_name_the_class_of_each_map(series, tmp_path):
+    """A cross-validation's settings.json is its own; what inference was told lies in the folds."""
+    out = tmp_path / "out"
+    rows = [r | {"fold": "0", "map_class": "abnormal", "predicted": "normal"} for r in read_csv(out / "predictions.csv")]
+    rows = [r | {"probability_normal": "0.9", "probability_abnormal": "0.1"} for r in rows]
+    write_csv(out / "predictions.csv", rows)
+    (out / "settings.json").write_text('{"command": "cross-validate"}')
+    (out / "fold_0" / "inference").mkdir(parents=True)
+    told = {"map_class": "abnormal", "first_is_finding": True, "checkpoint": "sha256:abc"}
+    (out / "fold_0" / "inference" / "settings.json").write_text(json.dumps(told))
+    labels = nib.load(out / "maps" / "s_label.nii.gz")
+    nib.save(
+        nib.Nifti1Image((np.asarray(labels.dataobj) > 0).astype(np.uint8) * 2, labels.affine), out / "maps" / "s_label.nii.gz"
+    )
+    write_dicom(out)
+    assert "abnormal" in pydicom.dcmread(out / "dicom" / "s_map.dcm").SeriesDescription
+    seg = pydicom.dcmread(out / "dicom" / "s_seg.dcm")
+    assert [s.SegmentLabel for s in seg.SegmentSequence] == ["abnormal"]
+    assert seg.DeviceSerialNumber == "abc"
+
+
+def test_a_source_that_is_not_there_costs_nothing(series, tmp_path):
+    write_dicom(tmp_path / "out")
+    with pytest.raises(ValueError, match="gone: no such folder; give the DICOM folder that prepare read."):
+        write_dicom(tmp_path / "out", source=tmp_path / "gone")
+    assert (tmp_path / "out" / "dicom" / "s_map.dcm").is_file()
+
+
 def test_what_prepare_made_of_dicom_goes_back(tmp_path):
     folder = tmp_path / "dicom" / "s"
     oblique_series(folder / "scan")

@@ -115,7 +115,7 @@ phantoms: $(STAMP) ## docs/tasks.md: both tasks cross-validated on phantoms, bes
 	$(if $(wildcard $(REAL)/glioma_t1ce),HRCAM_REAL_DATA=$(REAL) $(BIN)/python -W ignore benchmarks/real_scans.py --work $(WORK)/real \
 		--tumours $(WORK)/ependymoma_gbm_folds/fold_0/model.pt --nigra $(WORK)/parkinson_nm_folds/fold_0/model.pt)
 
-# the same from what a hospital or an archive hands over: DICOM of the slabs, BIDS of the heads
+# the same from what a hospital or an archive hands over: DICOM of the slabs (two are refused: prepare ends with 1), BIDS of the heads
 TRY := $(WORK)/rehearsal
 PREPARE = $(BIN)/python -m hrcam_monai prepare $(TRY)/$(1)_source/source --output $(TRY)/$(1) --masks $(TRY)/$(1)_source/masks --split 1 0 0
 TRY_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(TRY)/$(1) --output $(TRY)/$(1)_folds
@@ -124,10 +124,13 @@ TRY_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(T
 rehearsal: $(STAMP) ## docs/tasks.md: 80 phantoms of each task from DICOM and BIDS to group maps, and how slabs are placed (1 hour)
 	$(BIN)/python -m hrcam_monai simulate --task parkinson_nm --output $(TRY)/parkinson_nm_drawn --subjects 80 --seed 7
 	$(BIN)/python benchmarks/as_source.py --cohort $(TRY)/parkinson_nm_drawn --output $(TRY)/parkinson_nm_source --layout dicom
-	$(call PREPARE,parkinson_nm) --series NM --labels $(TRY)/parkinson_nm_source/labels.csv --roi 0 -20 -15 \
+	-$(call PREPARE,parkinson_nm) --series NM --labels $(TRY)/parkinson_nm_source/labels.csv --roi 0 -20 -15 \
 		--regions $(TRY)/parkinson_nm_source/regions --slices-from regions --covariate age --covariate grade
 	$(call TRY_CV,parkinson_nm) --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/parkinson_nm_folds --name rehearsal_parkinson_nm
+	$(call TRY_CV,parkinson_nm)_long --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson \
+		--set base_epochs=100 --set epochs=25
+	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/parkinson_nm_folds_long --name rehearsal_parkinson_nm_long
 	$(BIN)/python -W ignore -m hrcam_monai group $(TRY)/parkinson_nm_folds --output $(TRY)/parkinson_nm_group \
 		--dataset-dir $(TRY)/parkinson_nm --spacing 1 --fwhm 2 --covariate age
 	$(BIN)/python -m hrcam_monai simulate --task ependymoma_gbm --output $(TRY)/ependymoma_gbm_drawn --subjects 80 --seed 7 --spacing 2

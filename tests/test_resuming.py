@@ -12,6 +12,7 @@ from monai.data import DataLoader, Dataset
 from monai.handlers import CheckpointSaver, EarlyStopHandler
 from monai.transforms import Compose, RandScaleIntensity
 
+from hrcam_monai.engines import last_checkpoint
 from hrcam_monai.resuming import SeededEpochs, ValidationMemory
 from tests.bundle.runs import TINY, command, run
 from tests.processes import environment
@@ -88,7 +89,7 @@ def test_a_killed_and_resumed_training_gives_the_weights_of_a_whole_one(cohort, 
     parts = tmp_path / "parts"
     line = command(*configs, dataset_dir=cohort, output_dir=parts, **QUICK)
     with subprocess.Popen(line, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(parts.glob("train_checkpoint_epoch=*.pt")):
+        while process.poll() is None and last_checkpoint(parts, "train") is None:  # a whole one
             time.sleep(0.02)
         process.kill()
     assert not (parts / "model.pt").exists()

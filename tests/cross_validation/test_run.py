@@ -14,6 +14,7 @@ import pytest
 
 from hrcam_monai.cross_validation.run import run_folds
 from hrcam_monai.csv_files import read_csv
+from hrcam_monai.engines import last_checkpoint
 from tests.bundle.runs import TINY
 from tests.processes import environment, run_module
 
@@ -95,7 +96,7 @@ def test_killed_and_called_again_gives_the_same(done, study, bundle_root, tmp_pa
     out = tmp_path / "run"
     command = [sys.executable, "-m", "hrcam_monai", *line(study[0], out, bundle_root)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        while process.poll() is None and not list(out.glob("fold_0/train_checkpoint_epoch=1.pt")):
+        while process.poll() is None and last_checkpoint(out / "fold_0", "train") is None:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert not (out / "predictions.csv").exists()

@@ -139,6 +139,7 @@ rehearsal: $(STAMP) ## docs/tasks.md: 80 phantoms of each task from DICOM and BI
 	$(call TRY_CV,ependymoma_gbm) --overlay tasks/ependymoma_gbm $(COARSE_TUMOURS)
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/ependymoma_gbm_folds --name rehearsal_ependymoma_gbm
 	$(BIN)/python -W ignore benchmarks/slabs.py --cohort $(TRY)/parkinson_nm_drawn --data $(REAL)
+	$(BIN)/python -W ignore benchmarks/bias_field.py --cohort $(TRY)/parkinson_nm_drawn
 
 .PHONY: bench
 bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other tools (15 minutes)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hrcam_monai.data.bias_field import correct_bias, shrink_factors
+from hrcam_monai.data.bias_field import correct_bias, fitting_levels, shrink_factors
 from hrcam_monai.data.itk_images import from_array, to_array
 
 
@@ -12,6 +12,27 @@ def test_thin_and_short_axes_are_not_shrunk():
     assert shrink_factors((180, 220, 180), (1, 1, 1)) == [4, 4, 4]
     assert shrink_factors((32, 256, 15), (1, 1, 1)) == [2, 4, 1]
     assert shrink_factors((200, 200, 100), (1, 1, 2)) == [4, 4, 2]
+
+
+def test_the_field_is_never_finer_than_anatomy():
+    assert fitting_levels((200, 240, 200), 4) == [4, 4, 4]
+    assert fitting_levels((240, 240, 155), 4) == [4, 4, 3]
+    assert fitting_levels((72, 72, 26.4), 4) == [2, 2, 1]
+    assert fitting_levels((240, 240, 200), 2) == [2, 2, 2]
+    assert fitting_levels((15, 15, 15), 4) == [1, 1, 1]
+
+
+def test_the_contrast_of_a_small_bright_part_of_a_thin_slab_is_kept():
+    rng = np.random.default_rng(0)
+    x, y, z = (0.75 * np.arange(96) - 36, 0.75 * np.arange(96) - 36, 2.2 * np.arange(12) - 13)
+    x, y, z = np.meshgrid(x, y, z, indexing="ij")
+    bright = (((abs(x) - 12) / 4) ** 2 + (y / 8) ** 2 + (z / 8) ** 2) < 1
+    tissue = (100 + 20 * bright + rng.normal(0, 3, x.shape)) * (x**2 + y**2 < 34**2)
+    affine = np.diag([0.75, 0.75, 2.2, 1.0])
+    image = from_array((tissue * np.exp(0.004 * x)).astype(np.float32), affine)
+    found, _ = to_array(correct_bias(image, from_array((tissue > 50).astype(np.uint8), affine)))
+    around = (((abs(x) - 12) / 6) ** 2 + (y / 10) ** 2 + (z / 10) ** 2 < 1) & ~bright
+    assert found[bright].mean() / found[around].mean() - 1 == pytest.approx(0.2, abs=0.01)
 
 
 def phantom():

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -113,31 +113,20 @@ def prepare(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
 ) -> None:
     """Make a folder of DICOM or BIDS ready: NIfTI images, a sidecar each, and a manifest with splits by subject."""
+    from hrcam_monai.data.inputs import Choice
     from hrcam_monai.data.prepare import iterations_of
     from hrcam_monai.data.prepare import prepare as run
     from hrcam_monai.data.steps import Steps
+    from hrcam_monai.data.study import Study
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    chosen: dict[str, Any] = {
-        "series": series,
-        "suffix": suffix,
-        "match": match,
-        "brain_masks": brain_masks,
-        "masks": masks,
-        "regions": regions,
-        "slices_from": slices_from,
-        "covariates": covariate or (),
-        "labels": labels,
-        "label_column": label_column,
-        "reference": reference,
-        "unlabelled": unlabelled,
-        "split": split,
-        "seed": seed,
-        "workers": workers,
-    }
+    if unlabelled and (slices_from or covariate):
+        raise fail("--slices-from and --covariate go into the manifest, and --unlabelled writes none; leave them out.")
     try:
+        choice = Choice(source, series, suffix, match, brain_masks, masks, regions)
         steps = Steps(n4, iterations_of(iterations), register, spacing, min_similarity, keep_skull, roi)
-        path = run(source, output, steps, **chosen)
+        study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
+        path = run(choice, output, steps, None if unlabelled else study, workers)
     except (ValueError, OSError, RuntimeError) as error:
         raise fail(error) from None
     typer.echo(f"prepared: {path}")

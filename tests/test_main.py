@@ -75,6 +75,9 @@ def test_prepare(tmp_path):
     bad = run(*common, "--unlabelled", "--no-n4", "--series", "FLAIR")
     assert bad.returncode == 1
     assert bad.stderr.endswith(f"2 subject(s) could not be processed; see {tmp_path / 'out' / 'failures.csv'}\n")
+    useless = run(*common, "--unlabelled", "--covariate", "age")
+    assert useless.returncode == 1
+    assert useless.stderr.startswith("error: --slices-from and --covariate go into the manifest, and --unlabelled writes none")
     gone = run("prepare", str(tmp_path / "gone"), "--output", str(tmp_path / "out"))
     assert gone.returncode == 1
     assert gone.stderr.startswith(f"error: {tmp_path / 'gone'}: no such folder; give a BIDS folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,24 @@ class Choice:
     """How a subject's files are found.
 
     Attributes:
-        source: the folder.
-        bids: laid out as BIDS; else one sub-folder of DICOM a subject.
+        source: BIDS folder, or one with a sub-folder of DICOM a subject.
         series: regular expression on the series' description (DICOM).
         suffix, match: see `bids_image` (BIDS).
         brain_masks, masks, regions: folder, or pattern with {subject}; see `subject_file`.
     """
 
     source: Path
-    bids: bool
     series: str | None = None
     suffix: str = "T1w"
     match: str | None = None
     brain_masks: str | None = None
     masks: str | None = None
     regions: str | None = None
+
+    @cached_property
+    def bids(self) -> bool:
+        """Whether the source is laid out as BIDS."""
+        return is_bids(self.source)
 
 
 @dataclass(frozen=True)
@@ -49,19 +53,36 @@ class Inputs:
     remark: str | None = None
 
 
-def find_subjects(source: Path) -> tuple[bool, list[str]]:
-    """Whether the folder is BIDS, and the names of its subjects.
+def check_choice(choice: Choice) -> None:
+    """See that the options can be used, before hours of work go by.
+
+    Raises:
+        ManifestError: one cannot.
+    """
+    for option, pattern in (("--series", choice.series), ("--match", choice.match)):
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ManifestError(f"{option} '{pattern}': is no regular expression ({error}).") from None
+    for option, place in (("--brain-masks", choice.brain_masks), ("--masks", choice.masks), ("--regions", choice.regions)):
+        if place and not any(c in place for c in "{*?[") and not Path(place).is_dir():
+            raise ManifestError(f"{option} {place}: no such folder; give one, or a pattern with {{subject}}.")
+
+
+def find_subjects(choice: Choice) -> list[str]:
+    """The names of the subjects in the source.
 
     Raises:
         ManifestError: no such folder, no subject, or DICOM files directly in it.
     """
+    source = choice.source
     if not source.is_dir():
         raise ManifestError(f"{source}: no such folder; give a BIDS folder, or one with a sub-folder of DICOM a subject.")
-    if is_bids(source):
+    if choice.bids:
         names = sorted(p.name for p in source.glob("sub-*") if p.is_dir())
         if not names:
             raise ManifestError(f"{source}: is a BIDS folder without a subject; expected sub-*/anat/*_T1w.nii.gz.")
-        return True, names
+        return names
     files = [p for p in sorted(source.iterdir()) if p.is_file()]
     if any(map(is_dicom, files)):
         raise ManifestError(f"{source}: holds DICOM files itself; give the folder above it, with one sub-folder a subject.")
@@ -69,7 +90,7 @@ def find_subjects(source: Path) -> tuple[bool, list[str]]:
     if not names:
         hint = "; for NIfTI files make a BIDS folder" if any(map(is_scan, files)) else ""
         raise ManifestError(f"{source}: holds no sub-folders; expected one of DICOM files a subject, or sub-*/anat (BIDS){hint}.")
-    return False, names
+    return names
 
 
 def subject_file(place: str, subject: str, option: str) -> Path | None:

@@ -89,7 +89,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]
         columns: names, in any case.
 
     Raises:
-        ManifestError: not readable, or a column missing.
+        ManifestError: not readable, a column missing, or a subject with two values.
 
     Example:
         >>> read_columns(Path("study/participants.tsv"), ["age", "sex"])  # doctest: +SKIP
@@ -105,7 +105,11 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]
     for row in rows:
         values = {name: (row[column] or "").strip() for name, column in wanted.items()}
         kept = {name: _number(value) for name, value in values.items() if value.lower() not in EMPTY}
-        found.setdefault((row[subject] or "").strip(), kept)
+        who = (row[subject] or "").strip()
+        known = found.setdefault(who, {})
+        for name, value in kept.items():
+            if known.setdefault(name, value) != value:
+                raise ManifestError(f"{path}: subject '{who}' has {name} both {known[name]} and {value}; keep one line.")
     return found
 
 

@@ -18,13 +18,12 @@ from hrcam_monai.data.inputs import Choice, Inputs, input_hashes, locate, read_i
 from hrcam_monai.data.itk_images import to_array
 from hrcam_monai.data.manifest import CRUS, FILES, Failure
 from hrcam_monai.data.reading import ScanError
-from hrcam_monai.data.sidecar import TOOL
+from hrcam_monai.data.sidecar import FOLDERS, TOOL
 from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.steps import Steps, process
 from hrcam_monai.data.writing import write_json, write_volume
 from hrcam_monai.files import file_hash
 
-FOLDERS = {"image": "images", "mask": "masks", "regions": "regions"}
 PACKAGES = ("hrcam-monai", "itk", "nibabel", "nilearn", "pydicom", "numpy")
 
 

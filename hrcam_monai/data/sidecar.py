@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 TOOL = "hrcam_monai prepare"
+FOLDERS = {"image": "images", "mask": "masks", "regions": "regions"}  # of what `prepare` writes, by the manifest's keys
 
 
 def prepared_with(scan: Path) -> dict[str, Any]:
     """What `prepare` found of a scan beside its image, by the manifest's keys: `roi`, and the file of its `regions`."""
     record = read_sidecar(scan)
     found = {"roi": record["roi"]} if record.get("roi") else {}
-    regions = scan.parent.parent / "regions" / scan.name
+    regions = scan.parent.parent / FOLDERS["regions"] / scan.name
     return found | ({"regions": str(regions)} if "regions" in record.get("outputs", {}) and regions.is_file() else {})
 
 

@@ -31,18 +31,18 @@ def test_a_subjects_file_is_not_another_ones(tmp_path):
 def test_subjects_of_both_layouts(tmp_path):
     touch(tmp_path, "bids/sub-2/ses-1/anat/sub-2_ses-1_T1w.nii.gz", "bids/sub-1/anat/x.nii", "bids/derivatives/a.nii")
     touch(tmp_path, "dicom/b/1.dcm", "dicom/a/x/1.dcm", "dicom/.hidden/1.dcm")
-    assert find_subjects(tmp_path / "bids") == (True, ["sub-1", "sub-2"])
-    assert find_subjects(tmp_path / "dicom") == (False, ["a", "b"])
+    assert (Choice(tmp_path / "bids").bids, find_subjects(Choice(tmp_path / "bids"))) == (True, ["sub-1", "sub-2"])
+    assert (Choice(tmp_path / "dicom").bids, find_subjects(Choice(tmp_path / "dicom"))) == (False, ["a", "b"])
 
 
 def test_the_hash_of_a_series_is_that_of_its_slices_not_of_its_names(tmp_path):
     write_series(tmp_path / "a")
     write_series(tmp_path / "b", values=np.ones((6, 24, 20)))
-    first = input_hashes(locate(Choice(tmp_path, bids=False), "a"))
+    first = input_hashes(locate(Choice(tmp_path), "a"))
     for file in (tmp_path / "a").iterdir():
         file.rename(file.with_name(f"x{file.name}"))
-    assert input_hashes(locate(Choice(tmp_path, bids=False), "a")) == first
-    assert input_hashes(locate(Choice(tmp_path, bids=False), "b")) != first
+    assert input_hashes(locate(Choice(tmp_path), "a")) == first
+    assert input_hashes(locate(Choice(tmp_path), "b")) != first
 
 
 def test_masks_may_be_empty_and_must_be_whole_numbers(tmp_path):

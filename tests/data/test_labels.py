@@ -23,15 +23,25 @@ def test_tables_as_spreadsheets_write_them(tmp_path, separator):
 def test_other_columns(tmp_path):
     path = table(
         tmp_path,
-        "participant_id\tAge\tgroup\tsite\nsub-1\t63.5\ta\tnorth\nsub-2\tn/a\tb\tinf\nsub-3\t61,5\tb\tsouth\nsub-1\t70\ta\tsouth\n",
+        "participant_id\tAge\tgroup\tsite\nsub-1\t63.5\ta\tnorth\nsub-2\tn/a\tb\tinf\nsub-3\t61,5\tb\tsouth\nsub-2\t70\tb\t\n",
     )
     third = {"sub-3": {"Age": 61.5, "site": "south"}}
-    assert read_columns(path, ["age", "site"]) == {"sub-1": {"Age": 63.5, "site": "north"}, "sub-2": {"site": "inf"}, **third}
+    assert read_columns(path, ["age", "site"]) == {
+        "sub-1": {"Age": 63.5, "site": "north"},
+        "sub-2": {"site": "inf", "Age": 70.0},
+        **third,
+    }
     assert read_columns(tmp_path / "gone.csv", []) == {}
     with pytest.raises(
         ManifestError, match="has no column 'sex'; its columns are participant_id, Age, group, site; correct --cov"
     ):
         read_columns(path, ["sex"])
+
+
+def test_two_values_of_one_subject_are_refused(tmp_path):
+    path = table(tmp_path, "subject,age,label\ns1,63.5,a\ns1,70,a\n")
+    with pytest.raises(ManifestError, match=r"subject 's1' has age both 63.5 and 70.0; keep one line."):
+        read_columns(path, ["age"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import logging
+from dataclasses import fields
 from pathlib import Path
 
 import nibabel as nib
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 from hrcam_monai.data import ManifestError, load_manifest
+from hrcam_monai.data.inputs import Choice
 from hrcam_monai.data.itk_images import itk_types
 from hrcam_monai.data.prepare import iterations_of, prepare
 from hrcam_monai.data.steps import Steps
+from hrcam_monai.data.study import Study
 from tests.data.dicom import write_series
 
 PLAIN = Steps(n4=False)
@@ -63,8 +66,10 @@ def failures(folder: Path) -> dict[str, str]:
     return {row["subject"]: row["error"] for row in csv.DictReader((folder / "failures.csv").open())}
 
 
-def run(source, output, steps=PLAIN, **options):
-    return prepare(source, output, steps, **{"workers": 1, "split": (1, 1, 1), **options})
+def run(source, output, steps=PLAIN, workers=1, unlabelled=False, **options):
+    files = {f.name: options.pop(f.name) for f in fields(Choice) if f.name in options}
+    study = None if unlabelled else Study(**{"split": (1, 1, 1), **options})
+    return prepare(Choice(source, **files), output, steps, study, workers)
 
 
 def test_bids_to_a_manifest(bids, tmp_path):
@@ -180,10 +185,6 @@ def test_regions_slices_and_other_columns_reach_the_manifest(bids, tmp_path, mon
         ({"slices_from": "masks"}, "--slices-from 'masks': choose masks or regions, and say where they are with that option."),
         ({"masks": "no/such"}, "--masks no/such: no such folder; give one, or a pattern with {subject}."),
         ({"covariates": ["Slices"]}, "--covariate 'Slices': is a key of the manifest itself; rename that column of the table."),
-        (
-            {"unlabelled": True, "covariates": ["age"]},
-            "--slices-from and --covariate go into the manifest, and --unlabelled writes",
-        ),
         ({"steps": Steps(roi=(0, 0, 500))}, "--roi 0 0 500: lies outside the template; give MNI coordinates, mm."),
         ({"steps": Steps(roi=(0, float("nan"), 0))}, "--roi 0 nan 0: lies outside the template; give MNI coordinates, mm."),
     ],

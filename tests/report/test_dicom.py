@@ -13,6 +13,7 @@ import pytest
 
 from hrcam_monai import __version__
 from hrcam_monai.csv_files import read_csv, write_csv
+from hrcam_monai.data.inputs import Choice
 from hrcam_monai.data.prepare import prepare
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.data.series import source_slices
@@ -277,7 +278,7 @@ def test_what_prepare_made_of_dicom_goes_back(tmp_path):
         header.SeriesDescription, header.SeriesInstanceUID = "another contrast", "1.2.77"
         header.save_as(path)
     steps = Steps(n4=False, keep_skull=True)
-    prepare(tmp_path / "dicom", tmp_path / "scans", steps, series="another", unlabelled=True, workers=1)
+    prepare(Choice(tmp_path / "dicom", series="another"), tmp_path / "scans", steps, study=None, workers=1)
     scan = tmp_path / "scans" / "images" / "s.nii.gz"
     image, out = nib.load(scan), tmp_path / "out"
     inferred(out, scan, image, MARKED.T)

@@ -9,11 +9,12 @@ from typing import Any
 
 from hrcam_monai.environment import environment
 
-__all__ = ["OURS", "PLAIN", "RESULTS", "ROOT", "environment", "table", "write_json"]
+__all__ = ["MIDBRAIN", "OURS", "PLAIN", "RESULTS", "ROOT", "environment", "table", "write_json"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PLAIN = "plain forward"  # names of methods that tables compare
+MIDBRAIN = (0.0, -20.0, -15.0)  # in the template, mm: the --roi of docs/tasks.md
 OURS = ("HR-CAM, gap", "HR-CAM, lse")
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import nibabel as nib
 import numpy as np
 import typer
-from common import RESULTS, ROOT, environment, write_json
+from common import MIDBRAIN, RESULTS, ROOT, environment, write_json
 from nibabel.affines import apply_affine
 
 from hrcam_monai.csv_files import read_csv
@@ -34,7 +34,6 @@ GRID: dict[str, dict[str, Any]] = {  # the tumours' network was trained at 2 mm
     "ependymoma_gbm": {"spacing": [2, 2, 2], "roi_size": [80, 100, 80], "slice_sigma": 2.0},
     "parkinson_nm": {},
 }
-MIDBRAIN = (0.0, -20.0, -15.0)  # in the template, mm
 BRATS = "brats_2013_pat000{}_1__"
 
 

@@ -19,21 +19,20 @@ import nibabel as nib
 import numpy as np
 import typer
 from as_source import scanner_frame
-from common import RESULTS, ROOT, environment, table, write_json
+from common import MIDBRAIN, RESULTS, ROOT, environment, table, write_json
 from nibabel.affines import apply_affine, from_matvec
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from hrcam_monai.data.anatomy import grid_points
-from hrcam_monai.data.itk_images import FLIP, from_array, itk_types, one_thread
+from hrcam_monai.data.itk_images import from_array, one_thread
 from hrcam_monai.data.manifest import LEFT, RIGHT
 from hrcam_monai.data.phantoms.neuromelanin import solid
 from hrcam_monai.data.reading import read_scan
-from hrcam_monai.data.registration import matrix, register, similarity
+from hrcam_monai.data.registration import matrix, register, similarity, transform_of
 from hrcam_monai.data.slab import register_slab
 
-POINT = (0.0, -20.0, -15.0)
 SIZES, SHAPE = np.array([0.75, 0.75, 2.2]), np.array([266, 266, 12])
 WRONG = ((15, 0), (25, 0), (0, 15), (0, 30), (20, 20))  # mm and degrees that a place is moved by on purpose
 
@@ -53,13 +52,13 @@ def cut(path: Path, rng: np.random.Generator) -> Slab:
     """26 mm of a stripped head: nodding by up to 20 degrees, middle up to 15 mm away in-plane and 6 mm along the stack."""
     head = read_scan(path)
     affine = head.affine.numpy()
-    middle = apply_affine(matrix(register(from_array(head[0].numpy(), affine), "affine")), np.array(POINT))
+    middle = apply_affine(matrix(register(from_array(head[0].numpy(), affine), "affine")), np.array(MIDBRAIN))
     turn = Rotation.from_euler("xyz", rng.uniform([-20, -5, -5], [20, 5, 5]), degrees=True).as_matrix()
     shifted = middle + turn @ rng.uniform([-5, -5, -6], [5, 15, 6])
     grid = from_matvec(turn * SIZES, shifted - turn * SIZES @ ((SHAPE - 1) / 2))
     voxels = apply_affine(np.linalg.inv(affine), grid_points(tuple(SHAPE), grid))
     image = map_coordinates(head[0].numpy(), np.moveaxis(voxels, -1, 0), order=1)
-    return Slab("cut from a T1", image.astype(np.float32), grid, np.array(POINT), middle)
+    return Slab("cut from a T1", image.astype(np.float32), grid, np.array(MIDBRAIN), middle)
 
 
 def middle_of_nigra(path: str, frame: np.ndarray) -> np.ndarray:
@@ -94,17 +93,13 @@ def displaced(found: np.ndarray, about: np.ndarray, mm: float, degrees: float, r
     axes = rng.normal(size=(2, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     turn = Rotation.from_rotvec(np.deg2rad(degrees) * axes[0]).as_matrix()
-    wrong = FLIP @ from_matvec(turn, about + mm * axes[1] - turn @ about) @ found @ FLIP
-    transform = itk_types()[0].AffineTransform.D3.New()
-    transform.SetMatrix(itk_types()[0].matrix_from_array(np.ascontiguousarray(wrong[:3, :3])))
-    transform.SetTranslation(wrong[:3, 3].tolist())
-    return transform
+    return transform_of(from_matvec(turn, about + mm * axes[1] - turn @ about) @ found)
 
 
 def measure(slab: Slab) -> dict[str, Any]:
     """Distance between the place found and the true one, its similarity, and those of wrong places."""
     image, rng = from_array(slab.image, slab.affine), np.random.default_rng(0)
-    transform = register_slab(image, "affine", POINT)
+    transform = register_slab(image, "affine", MIDBRAIN)
     found = matrix(transform)
     wrong = [similarity(image, displaced(found, slab.truth, *by, rng), margin=True) for by in WRONG]
     return {

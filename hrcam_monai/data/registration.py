@@ -182,8 +182,22 @@ def similarity(image: Any, transform: Any, margin: bool = False) -> float:
     return float(normalized_mutual_info_score(*((r * 32 // (inside.sum() + 1)).astype(int) for r in ranks)))
 
 
+def transform_of(affine: np.ndarray) -> Any:
+    """The itk transform of a 4x4 matrix (RAS+ world, mm); the inverse of `matrix`."""
+    itk, lps = itk_types()[0], FLIP @ affine @ FLIP
+    transform = itk.AffineTransform.D3.New()
+    transform.SetMatrix(itk.matrix_from_array(np.ascontiguousarray(lps[:3, :3])))
+    transform.SetTranslation(lps[:3, 3].tolist())
+    return transform
+
+
 def matrix(transform: Any) -> np.ndarray:
-    """The 4x4 matrix of a transform, from template to scan, RAS+ world mm."""
+    """The 4x4 matrix of a transform, from template to scan, RAS+ world mm.
+
+    Example:
+        >>> matrix(transform_of(np.diag([2.0, 1.0, 1.0, 1.0])))[0]
+        array([2., 0., 0., 0.])
+    """
     affine = np.eye(4)
     affine[:3, :3] = itk_types()[0].array_from_matrix(transform.GetMatrix())
     affine[:3, 3] = list(transform.GetOffset())

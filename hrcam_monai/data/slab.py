@@ -30,15 +30,19 @@ COARSE: Levels = [(2, 4.0)]
 REFINED = 3  # starts that are followed to the end
 
 
+def _extents(image: Any) -> np.ndarray:
+    """Lengths of the three sides, mm."""
+    return np.array(list(itk_types()[0].size(image))) * np.array(list(image.GetSpacing()))
+
+
 def is_slab(image: Any) -> bool:
     """Whether a scan is too thin for a whole brain."""
-    return bool(min(n * s for n, s in zip(itk_types()[0].size(image), image.GetSpacing(), strict=True)) < THIN_MM)
+    return bool(_extents(image).min() < THIN_MM)
 
 
 def _stack(image: Any) -> np.ndarray:
     """Upward unit vector [3] along the slab's short side, LPS world."""
-    shape = np.array(list(itk_types()[0].size(image))) * np.array(list(image.GetSpacing()))
-    along = lps_affine(image)[:3, int(shape.argmin())]
+    along = lps_affine(image)[:3, int(_extents(image).argmin())]
     return along / np.linalg.norm(along) * (1 if along[2] >= 0 else -1)
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hrcam_monai.data.itk_images import from_array, itk_types, one_thread, resample, to_array
-from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template, template_grid
+from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template, template_grid, transform_of
 
 
 def moved_template(spacing=4.0):
@@ -13,17 +13,16 @@ def moved_template(spacing=4.0):
     truth = np.eye(4)
     truth[:3, :3] = Rotation.from_euler("xyz", [12, -6, 8], degrees=True).as_matrix() * 0.92
     truth[:3, 3] = [14, -9, 20]
-    itk, _, _ = itk_types()
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    inverse = flip @ np.linalg.inv(truth) @ flip
-    back = itk.AffineTransform.D3.New()
-    back.SetMatrix(itk.matrix_from_array(np.ascontiguousarray(inverse[:3, :3])))
-    back.SetTranslation(inverse[:3, 3].tolist())
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("z", 5, degrees=True).as_matrix() @ np.diag([-spacing, -spacing, spacing])
     affine[:3, 3] = [110, 90, -80]
     grid = from_array(np.zeros([round(220 / spacing)] * 3, np.uint8), affine)
-    return resample(template().image, grid, back), truth
+    return resample(template().image, grid, transform_of(np.linalg.inv(truth))), truth
+
+
+def test_a_matrix_and_its_transform():
+    _, truth = moved_template()
+    np.testing.assert_allclose(matrix(transform_of(truth)), truth, atol=1e-12)
 
 
 def test_the_grid_is_the_templates():

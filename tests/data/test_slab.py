@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from hrcam_monai.data.itk_images import from_array, itk_types, one_thread, resample, to_array
 from hrcam_monai.data.reading import read_scan
-from hrcam_monai.data.registration import matrix, similarity, template
+from hrcam_monai.data.registration import matrix, similarity, template, transform_of
 from hrcam_monai.data.slab import MIN_SLAB_SIMILARITY, is_slab, register_slab
 from hrcam_monai.data.steps import Steps, process
 
@@ -18,15 +18,10 @@ POINT = (0.0, -20.0, -15.0)
 def slab_of_template():
     """24 mm of ICBM152 about the midbrain in thick slices, tilted and shifted; and the matrix from template to it (RAS+)."""
     truth = from_matvec(Rotation.from_euler("xyz", [14, -4, 6], degrees=True).as_matrix(), [5, 12, -18])
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    inverse = flip @ np.linalg.inv(truth) @ flip
-    back = itk_types()[0].AffineTransform.D3.New()
-    back.SetMatrix(itk_types()[0].matrix_from_array(np.ascontiguousarray(inverse[:3, :3])))
-    back.SetTranslation(inverse[:3, 3].tolist())
     shape, sizes = np.array([68, 76, 8]), np.array([3.0, 3.0, 3.0])
     middle = apply_affine(truth, POINT) + np.array([3, 8, 4])
     affine = from_matvec(np.diag(sizes), middle - (shape - 1) / 2 * sizes)
-    return resample(template().image, from_array(np.zeros(shape, np.uint8), affine), back), truth
+    return resample(template().image, from_array(np.zeros(shape, np.uint8), affine), transform_of(np.linalg.inv(truth))), truth
 
 
 def test_what_is_a_slab():

@@ -16,7 +16,7 @@ def laterality_index(left: ArrayLike, right: ArrayLike) -> float:
         left: values of the map [N] in the left region.
         right: values [M] in the right one.
 
-    Source: the index is the usual one of functional imaging, see Seghier, Magn Reson Imaging 2008.
+    Source: the index is the usual one of functional imaging, see Seghier, Magn Reson Imaging 2008, doi 10.1016/j.mri.2007.10.010.
 
     Example:
         >>> laterality_index([3.0, -1.0], [0.5])

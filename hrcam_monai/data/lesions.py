@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial.transform import Rotation
 
 from hrcam_monai.data.anatomy import smooth_field
+from hrcam_monai.data.intensities import matched
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def add_lesions(
         mask[core] = 1
         cores.append((core, radius))
     image = image.astype(np.float32)
-    image[brain] = np.sort(healthy[brain])[np.argsort(np.argsort(image[brain], kind="stable"), kind="stable")]
+    image[brain] = matched(image[brain], healthy[brain])
     lesions = []
     for core, radius in cores:
         change = (image - healthy)[core]

@@ -20,6 +20,7 @@ class ManifestError(ValueError):
     """A manifest that cannot be used: the message names the file, every fault and the remedy."""
 
 
+UNNAMEABLE = "cannot name a file; use letters, digits, '_', '-' and '.'"
 NOT_THERE = "{}: no such manifest; give a JSON file, or a folder with a manifest.json."
 
 
@@ -72,6 +73,16 @@ def manifest_path(source: str | Path) -> Path:
     """The manifest that a path means: itself, or `manifest.json` in it when it is a folder."""
     path = Path(source).expanduser().absolute()
     return path / "manifest.json" if path.is_dir() else path
+
+
+def names_files(subject: str) -> bool:
+    """Whether a subject's name can name the files that are made of it.
+
+    Example:
+        >>> names_files("sub-01"), names_files("../sub-01")
+        (True, False)
+    """
+    return bool(re.fullmatch(r"\w[\w .-]*", subject))
 
 
 def inside(root: Path, relative: str) -> Path | None:
@@ -145,8 +156,8 @@ def load_manifest(
                 faults.append(f"{where} has no {', '.join(missing)}")
                 continue
             subject = str(raw["subject"])
-            if not re.fullmatch(r"\w[\w .-]*", subject):  # it names output files
-                faults.append(f"{where}: subject '{subject}' cannot name a file; use letters, digits, '_', '-' and '.'")
+            if not names_files(subject):
+                faults.append(f"{where}: subject '{subject}' {UNNAMEABLE}")
                 continue
             splits_of.setdefault(subject, set()).add(split)
             entry = {k: v for k, v in raw.items() if not k.startswith("_")} | {"subject": subject, "split": split}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.inputs import Choice, check_choice, find_subjects
 from hrcam_monai.data.itk_images import one_thread
-from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
+from hrcam_monai.data.manifest import UNNAMEABLE, Failure, ManifestError, load_manifest, names_files
 from hrcam_monai.data.prepare_subject import discard, try_subject
 from hrcam_monai.data.registration import MODES
 from hrcam_monai.data.sidecar import FOLDERS
@@ -93,9 +92,8 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
 def nameable(choice: Choice) -> tuple[list[str], list[Failure]]:
     """The source's subjects, and those whose names cannot be those of files."""
     subjects = find_subjects(choice)
-    odd = [s for s in subjects if not re.fullmatch(r"\w[\w .-]*", s)]
-    message = "cannot name a file: '{}'; use letters, digits, '_', '-' and '.'"
-    return [s for s in subjects if s not in odd], [Failure(s, str(choice.source / s), message.format(s)) for s in odd]
+    odd = [s for s in subjects if not names_files(s)]
+    return [s for s in subjects if s not in odd], [Failure(s, str(choice.source / s), f"'{s}' {UNNAMEABLE}") for s in odd]
 
 
 def iterations_of(text: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from hrcam_monai.data.dicom_series import find_series
+from hrcam_monai.data.itk_images import FLIP
 from hrcam_monai.data.reading import ScanError, check_dicom_series
 from hrcam_monai.data.sidecar import read_sidecar
 from hrcam_monai.files import files_hash
@@ -133,7 +134,7 @@ def to_frames(volume: np.ndarray, affine: np.ndarray, slices: Sequence[Dataset])
             f"the series has {len(slices)} slices of {columns} x {rows} pixels, its map {has} voxels; "
             "it changed after inference: run inference again."
         )
-    to_voxel = np.linalg.inv(affine) @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    to_voxel = np.linalg.inv(affine) @ FLIP
     corners = np.array([s.ImagePositionPatient for s in slices], dtype=float) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
     right, down = np.reshape(first.ImageOrientationPatient, (2, 3)).astype(float)
     height, width = map(float, first.PixelSpacing)

@@ -18,6 +18,8 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from hrcam_monai.data.anatomy import Anatomy, load_anatomy
+from hrcam_monai.data.itk_images import FLIP
+from hrcam_monai.data.manifest import SPLITS
 from hrcam_monai.data.phantoms import TASKS, SimulatedSubject
 from hrcam_monai.data.phantoms.abnormalities import simulate_subject
 from hrcam_monai.data.slices import visible_slices
@@ -26,7 +28,6 @@ from hrcam_monai.data.writing import write_volume
 __all__ = ["SimulatedSubject", "simulate_cohort", "simulate_subject", "turned"]
 
 ABNORMALITIES = "abnormalities"  # the task unless told otherwise
-SPLITS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def turned(subject: SimulatedSubject) -> SimulatedSubject:
     """The same head as a scanner may write it: axes left, posterior, superior, tilted by 18 and 10 degrees."""
     image, mask = (np.ascontiguousarray(x[::-1, ::-1]) for x in (subject.image, subject.mask))
     regions = None if subject.regions is None else np.ascontiguousarray(subject.regions[::-1, ::-1])
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    flip = FLIP.copy()
     flip[:2, 3] = np.array(image.shape[:2]) - 1
     tilt = np.eye(4)
     tilt[:3, :3] = Rotation.from_euler("xz", [18, 10], degrees=True).as_matrix()

@@ -301,7 +301,7 @@ def test_names_that_cannot_name_files(dicom, tmp_path):
     (dicom / "p1").rename(dicom / "p1;rm")
     with pytest.raises(SystemExit):
         run(dicom, tmp_path / "out", unlabelled=True)
-    assert failures(tmp_path / "out") == {"p1;rm": "cannot name a file: 'p1;rm'; use letters, digits, '_', '-' and '.'"}
+    assert failures(tmp_path / "out") == {"p1;rm": "'p1;rm' cannot name a file; use letters, digits, '_', '-' and '.'"}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from hrcam_monai.data.anatomy import Anatomy, deformed, grid_points, sample, smooth_field
+from hrcam_monai.data.intensities import step
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.phantoms.task import SimulatedSubject, Task
 
@@ -60,11 +61,6 @@ class Nigra:
 
     def record(self) -> dict[str, object]:
         return asdict(self)
-
-
-def step(x: np.ndarray, width: float) -> np.ndarray:
-    """0 below 0, 1 above, soft over `width`."""
-    return 1.0 / (1.0 + np.exp(np.clip(-x / width, -50, 50)))
 
 
 def along(points: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import distance_transform_edt
 
 from hrcam_monai.data.anatomy import Anatomy, sample, smooth_field, warp_with_points
+from hrcam_monai.data.intensities import matched, step
 from hrcam_monai.data.lesions import blob
 from hrcam_monai.data.phantoms.abnormalities import scanned
 from hrcam_monai.data.phantoms.task import SimulatedSubject, Task
@@ -80,11 +81,6 @@ def shaped(
     inside = np.sort(rho[brain[window]])
     count = min(round(4 / 3 * np.pi * radius**3), len(inside) - 1)
     return rho + (1.0 - inside[count]), window
-
-
-def step(x: np.ndarray, width: float) -> np.ndarray:
-    """0 below 0, 1 above, soft over `width`."""
-    return 1.0 / (1.0 + np.exp(np.clip(-x / width, -50, 50)))
 
 
 def texture(rng: np.random.Generator, shape: tuple[int, ...], knots: int) -> np.ndarray:
@@ -170,7 +166,7 @@ def simulate_tumour(anatomy: Anatomy, rng: np.random.Generator, grade: str, spac
         copies.append((drawn, mask))
     drawn, mask = copies[0]
     shared = np.mean([np.sort(copy[brain]) for copy, _ in copies], 0)
-    drawn[brain] = shared[np.argsort(np.argsort(drawn[brain], kind="stable"), kind="stable")]
+    drawn[brain] = matched(drawn[brain], shared)
     tumour = Tumour(
         "glioblastoma" if grade == GLIOBLASTOMA else "ependymoma",
         grade,

@@ -115,31 +115,34 @@ phantoms: $(STAMP) ## docs/tasks.md: both tasks cross-validated on phantoms, bes
 	$(if $(wildcard $(REAL)/glioma_t1ce),HRCAM_REAL_DATA=$(REAL) $(BIN)/python -W ignore benchmarks/real_scans.py --work $(WORK)/real \
 		--tumours $(WORK)/ependymoma_gbm_folds/fold_0/model.pt --nigra $(WORK)/parkinson_nm_folds/fold_0/model.pt)
 
-# the same from what a hospital or an archive hands over: DICOM of the slabs (two are refused: prepare ends with 1), BIDS of the heads
+# the same from what a hospital or an archive hands over: DICOM of the slabs (some are refused: prepare ends with 1), BIDS of the heads
 TRY := $(WORK)/rehearsal
 PREPARE = $(BIN)/python -m hrcam_monai prepare $(TRY)/$(1)_source/source --output $(TRY)/$(1) --masks $(TRY)/$(1)_source/masks --split 1 0 0
 TRY_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(TRY)/$(1) --output $(TRY)/$(1)_folds
 
+# $(1): name, $(2): subjects, $(3): seed
+define TRY_SLABS
+	$(BIN)/python -m hrcam_monai simulate --task parkinson_nm --output $(TRY)/$(1)_drawn --subjects $(2) --seed $(3)
+	$(BIN)/python benchmarks/as_source.py --cohort $(TRY)/$(1)_drawn --output $(TRY)/$(1)_source --layout dicom
+	-$(call PREPARE,$(1)) --series NM --labels $(TRY)/$(1)_source/labels.csv --roi 0 -20 -15 \
+		--regions $(TRY)/$(1)_source/regions --slices-from regions --covariate age --covariate grade
+	$(call TRY_CV,$(1)) --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson
+	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/$(1)_folds --name rehearsal_$(1)
+endef
+
 .PHONY: rehearsal
-rehearsal: $(STAMP) ## docs/tasks.md: 80 phantoms of each task from DICOM and BIDS to group maps, and how slabs are placed (1 hour)
-	$(BIN)/python -m hrcam_monai simulate --task parkinson_nm --output $(TRY)/parkinson_nm_drawn --subjects 80 --seed 7
-	$(BIN)/python benchmarks/as_source.py --cohort $(TRY)/parkinson_nm_drawn --output $(TRY)/parkinson_nm_source --layout dicom
-	-$(call PREPARE,parkinson_nm) --series NM --labels $(TRY)/parkinson_nm_source/labels.csv --roi 0 -20 -15 \
-		--regions $(TRY)/parkinson_nm_source/regions --slices-from regions --covariate age --covariate grade
-	$(call TRY_CV,parkinson_nm) --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson
-	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/parkinson_nm_folds --name rehearsal_parkinson_nm
-	$(call TRY_CV,parkinson_nm)_long --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson \
-		--set base_epochs=100 --set epochs=25
-	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/parkinson_nm_folds_long --name rehearsal_parkinson_nm_long
-	$(BIN)/python -W ignore -m hrcam_monai group $(TRY)/parkinson_nm_folds --output $(TRY)/parkinson_nm_group \
-		--dataset-dir $(TRY)/parkinson_nm --spacing 1 --fwhm 2 --covariate age
+rehearsal: $(STAMP) ## docs/tasks.md: phantoms of both tasks from DICOM and BIDS to group maps, how slabs are placed, N4 (2 hours)
+	$(call TRY_SLABS,parkinson_nm_200,200,5)
+	$(call TRY_SLABS,parkinson_nm_80,80,7)
+	$(BIN)/python -W ignore -m hrcam_monai group $(TRY)/parkinson_nm_200_folds --output $(TRY)/parkinson_nm_200_group \
+		--dataset-dir $(TRY)/parkinson_nm_200 --spacing 1 --fwhm 2 --covariate age
 	$(BIN)/python -m hrcam_monai simulate --task ependymoma_gbm --output $(TRY)/ependymoma_gbm_drawn --subjects 80 --seed 7 --spacing 2
 	$(BIN)/python benchmarks/as_source.py --cohort $(TRY)/ependymoma_gbm_drawn --output $(TRY)/ependymoma_gbm_source --layout bids
 	$(call PREPARE,ependymoma_gbm) --match ce-gd --slices-from masks --covariate grade
 	$(call TRY_CV,ependymoma_gbm) --overlay tasks/ependymoma_gbm $(COARSE_TUMOURS)
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/ependymoma_gbm_folds --name rehearsal_ependymoma_gbm
-	$(BIN)/python -W ignore benchmarks/slabs.py --cohort $(TRY)/parkinson_nm_drawn --data $(REAL)
-	$(BIN)/python -W ignore benchmarks/bias_field.py --cohort $(TRY)/parkinson_nm_drawn
+	$(BIN)/python -W ignore benchmarks/slabs.py --cohort $(TRY)/parkinson_nm_80_drawn --data $(REAL)
+	$(BIN)/python -W ignore benchmarks/bias_field.py --cohort $(TRY)/parkinson_nm_80_drawn
 
 .PHONY: bench
 bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other tools (15 minutes)

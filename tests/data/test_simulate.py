@@ -70,17 +70,13 @@ def test_turned_head_is_the_same_head(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scaled", [False, True])
-def test_no_shortcut_by_histogram(scaled):
-    """A logistic regression on 32 bins, mean and standard deviation must not tell abnormal heads from normal ones."""
-    anatomy = load_anatomy()
-    features, labels = [], []
-    for i in range(120):
-        grade = [None, list(GRADES)[(i // 2) % 3]][i % 2]
-        image = simulate_subject(anatomy, np.random.default_rng([11, i]), grade, 4.0).image
-        features.append(histogram_features(image, scaled))
-        labels.append(i % 2)
-    assert shortcut_auc(features, labels) <= 0.70
+def test_no_shortcut_by_histogram():
+    """A logistic regression on 32 bins, mean and standard deviation must not tell abnormal heads from normal, scaled or not."""
+    anatomy, grades = load_anatomy(), [[None, list(GRADES)[(i // 2) % 3]][i % 2] for i in range(120)]
+    images = [simulate_subject(anatomy, np.random.default_rng([11, i]), grade, 4.0).image for i, grade in enumerate(grades)]
+    for scaled in (False, True):
+        features = [histogram_features(image, scaled) for image in images]
+        assert shortcut_auc(features, [int(grade is not None) for grade in grades]) <= 0.70, scaled
 
 
 def test_the_default_task_keeps_its_bytes(tmp_path):

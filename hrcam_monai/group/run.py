@@ -20,7 +20,7 @@ from hrcam_monai.group.page import markdown
 from hrcam_monai.group.peaks import peak_table
 from hrcam_monai.group.space import template
 from hrcam_monai.group.statistics import Difference, group_difference
-from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, load_maps
+from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, load_maps, with_covariates
 from hrcam_monai.metrics.cohort import summarize
 
 ALL = "all"
@@ -143,8 +143,8 @@ def group_maps(
     """
     manifest = load_manifest(dataset_dir) if dataset_dir else None
     shown, subjects = find_subjects(folder, manifest)
-    covariate_table(subjects, covariates)  # tell what is missing before any map is read
     failures = Failures(output)
+    subjects = with_covariates(subjects, covariates, failures)
     stack = load_maps(subjects, spacing, fwhm, signed, failures)
     labels = [s.label or ALL for s in stack.subjects]
     brain = template(spacing)[1]

@@ -92,23 +92,40 @@ def find_subjects(folder: Path, manifest: Manifest | None = None) -> tuple[str, 
     return map_class(rows, folder), list(found.values())
 
 
-def covariate_table(subjects: Sequence[Subject], names: Sequence[str]) -> np.ndarray | None:
-    """Numbers [N, C] of the manifest's entries.
+def with_covariates(subjects: Sequence[Subject], names: Sequence[str], failures: Failures) -> list[Subject]:
+    """Those whose entries hold a number for each name; the others are noted.
 
     Raises:
-        ValueError: a subject has none, or one that is no number.
+        ValueError: no one's does.
     """
-    if not names:
-        return None
+    faults = {s.name: _fault(s, names) for s in subjects}
+    for name in names:
+        if not any(_is_number(s.entry.get(name)) for s in subjects):
+            raise ValueError(f"covariate '{name}' is a number in no subject's entry; give --dataset-dir of a manifest with it.")
     for subject in subjects:
-        for name in names:
-            value = subject.entry.get(name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-                raise ValueError(
-                    f"covariate '{name}' of {subject.name} is {value}; give --dataset-dir with a number for each, or correct the "
-                    "table of labels and prepare again."
-                )
-    return np.array([[float(s.entry[name]) for name in names] for s in subjects])
+        if faults[subject.name]:
+            failures.add(subject.name, subject.images[0][0], faults[subject.name])
+    return [s for s in subjects if not faults[s.name]]
+
+
+def _fault(subject: Subject, names: Sequence[str]) -> str:
+    """What is wrong with the first covariate that is no number; empty if all are."""
+    for name in names:
+        value = subject.entry.get(name)
+        if value is None:
+            return f"has no {name} to take out; give it in the table of labels and prepare again"
+        if not _is_number(value):
+            return f"its {name} is {value!r}, no number; correct the table of labels and prepare again"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def covariate_table(subjects: Sequence[Subject], names: Sequence[str]) -> np.ndarray | None:
+    """Numbers [N, C] of the entries of `with_covariates`; None without names."""
+    return np.array([[float(s.entry[name]) for name in names] for s in subjects]) if names else None
 
 
 def _side(subject: Subject, values: np.ndarray, spacing: int) -> float:

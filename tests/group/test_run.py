@@ -132,11 +132,27 @@ def test_a_scan_elsewhere_costs_only_itself(study, tmp_path):
     assert {name: g["subjects"] for name, g in groups.items()} == {"well": 5, "ill": 6}
 
 
+def test_a_subject_without_a_covariate_is_left_out_and_listed(study, tmp_path):
+    content = json.loads((study / "manifest.json").read_text())
+    del content["training"][0]["age"]
+    content["training"][1]["age"] = "fifty"
+    (study / "gaps.json").write_text(json.dumps(content))
+    with pytest.raises(SystemExit) as end:
+        group_maps(study, tmp_path, study / "gaps.json", SPACING, covariates=["age"], permutations=99)
+    assert end.value.code == 1
+    assert {f["subject"]: f["error"] for f in read_csv(tmp_path / "failures.csv")} == {
+        "s0": "has no age to take out; give it in the table of labels and prepare again",
+        "s1": "its age is 'fifty', no number; correct the table of labels and prepare again",
+    }
+    groups = json.loads((tmp_path / "group.json").read_text())["groups"]
+    assert {name: g["subjects"] for name, g in groups.items()} == {"well": 5, "ill": 5}
+
+
 @pytest.mark.parametrize(
     ("options", "changes", "message"),
     [
         ([], {"map_class": ""}, "its maps do not say of which class they are; make them of one: inference with --map_class NAME"),
-        (["--covariate", "age"], {}, "covariate 'age' of s0 is None; give --dataset-dir with a number for each, or"),
+        (["--covariate", "age"], {}, "covariate 'age' is a number in no subject's entry; give --dataset-dir"),
         (["--dataset-dir", "nowhere"], {}, "nowhere: no such manifest; give a JSON file"),
     ],
 )

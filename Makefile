@@ -156,7 +156,7 @@ bench: $(STAMP) ## docs/benchmarks.md: speed, memory and throughput beside other
 .PHONY: figure
 figure: $(STAMP) ## The README's picture: HR-CAM beside other maps on new heads
 	$(BIN)/python -m hrcam_monai simulate --output $(WORK)/figure --subjects 8 --seed 99 --split 0 0 1
-	$(BIN)/python benchmarks/picture.py --cohort $(WORK)/figure
+	$(BIN)/python benchmarks/picture.py --cohort $(WORK)/figure --grade plain --grade moderate --grade faint
 
 .PHONY: test
 test: $(STAMP) lint ## Run every check: ruff, mypy, unit tests, bundle runs

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hrcam_monai import tables
 from hrcam_monai.environment import environment
 
 __all__ = ["MIDBRAIN", "OURS", "PLAIN", "RESULTS", "ROOT", "environment", "table", "write_json"]
@@ -25,6 +26,5 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; cells with a bar in them are escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    """A Markdown table."""
+    return "\n".join(tables.table(head, rows))

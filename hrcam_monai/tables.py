@@ -20,10 +20,12 @@ def interval(line: Mapping[str, Any], key: str, digits: int = 3) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table and an empty one after it.
+    """Lines of a Markdown table and an empty one after it; bars in cells are escaped.
 
     Example:
-        >>> table(["a", "b"], [["1", "2"]])
-        ['| a | b |', '|---|---|', '| 1 | 2 |', '']
+        >>> table(["a", "b"], [["1", "|t|"]])
+        ['| a | b |', '|---|---|', '| 1 | \\\\|t\\\\| |', '']
     """
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *[f"| {' | '.join(row)} |" for row in rows], ""]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in (head, *rows)]
+    first, *others = (f"| {' | '.join(line)} |" for line in cells)
+    return [first, "|" + "---|" * len(head), *others, ""]

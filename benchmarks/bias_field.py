@@ -21,7 +21,7 @@ from hrcam_monai.data.itk_images import from_array, one_thread, to_array
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT, load_manifest
 from hrcam_monai.data.reading import read_scan
 
-KNOTS = (5.0, 10.0, FINEST, 40.0, 80.0)  # mm; 5 lets all four levels of N4 be, as ITK does
+KNOTS = (1.0, 10.0, FINEST, 40.0)  # mm; 1 lets all four levels of N4 be, as ITK does
 
 
 def contrasts(image: np.ndarray, regions: np.ndarray) -> np.ndarray:

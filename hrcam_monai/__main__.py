@@ -91,6 +91,7 @@ def prepare(
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="No labels and no manifest: images for inference.")] = False,
     n4: Annotated[bool, typer.Option(help="Correct the bias field (N4).")] = True,
     iterations: Annotated[str, typer.Option(help="Of N4, a level each.")] = "50,50,50,50",
+    finest_knots: Annotated[float, typer.Option(min=1, help="Of N4, least distance of the field's knots, mm.")] = 20.0,
     register: Annotated[str, typer.Option(help="none, rigid or affine, to the ICBM152 template.")] = "none",
     spacing: Annotated[float, typer.Option(min=0.5, help="Voxel size of registered images, mm.")] = 1.0,
     min_similarity: Annotated[float | None, typer.Option(help="What a registration must reach; see docs/prepare.md.")] = None,
@@ -124,7 +125,7 @@ def prepare(
         raise fail("--slices-from and --covariate go into the manifest, and --unlabelled writes none; leave them out.")
     try:
         choice = Choice(source, series, suffix, match, brain_masks, masks, regions)
-        steps = Steps(n4, iterations_of(iterations), register, spacing, min_similarity, keep_skull, roi)
+        steps = Steps(n4, iterations_of(iterations), register, spacing, min_similarity, keep_skull, roi, finest_knots)
         study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
         path = run(choice, output, steps, None if unlabelled else study, workers)
     except (ValueError, OSError, RuntimeError) as error:

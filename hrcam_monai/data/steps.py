@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 
-from hrcam_monai.data.bias_field import correct_bias, tissue_mask
+from hrcam_monai.data.bias_field import FINEST, correct_bias, tissue_mask
 from hrcam_monai.data.itk_images import FLIP, image_like, itk_types, lps_affine, resample
 from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
 from hrcam_monai.data.slab import MIN_SLAB_SIMILARITY, is_slab, register_slab
@@ -34,6 +34,7 @@ class Steps:
         keep_skull: go on with an image that seems to hold a skull.
         roi: point of the template (RAS+, mm) to find in the scan; a slab is looked for about it. Without `register` the
             image stays on its own grid.
+        finest_knots: of N4, least distance of the field's knots, mm.
     """
 
     n4: bool = True
@@ -43,6 +44,7 @@ class Steps:
     min_similarity: float | None = None
     keep_skull: bool = False
     roi: tuple[float, float, float] | None = None
+    finest_knots: float = FINEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,8 @@ def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[
         )
     placed = {name: on_grid_of(image, label, NAMES.get(name, name)) for name, label in (labels or {}).items()}
     if steps.n4:
-        image = correct_bias(image, tissue_mask(image) if brain is None else brain, steps.iterations)
+        mask = tissue_mask(image) if brain is None else brain
+        image = correct_bias(image, mask, steps.iterations, finest=steps.finest_knots)
     stripped = image if brain is None else _times(image, brain)
     if steps.register == "none" and steps.roi is None:
         return Prepared(stripped, skull, placed)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hrcam_monai.data.bias_field import correct_bias, fitting_levels, shrink_factors
+from hrcam_monai.data.bias_field import correct_bias, fitting, shrink_factors
 from hrcam_monai.data.itk_images import from_array, to_array
 
 
@@ -14,25 +14,29 @@ def test_thin_and_short_axes_are_not_shrunk():
     assert shrink_factors((200, 200, 100), (1, 1, 2)) == [4, 4, 2]
 
 
-def test_the_field_is_never_finer_than_anatomy():
-    assert fitting_levels((200, 240, 200), 4) == [4, 4, 4]
-    assert fitting_levels((240, 240, 155), 4) == [4, 4, 3]
-    assert fitting_levels((72, 72, 26.4), 4) == [2, 2, 1]
-    assert fitting_levels((240, 240, 200), 2) == [2, 2, 2]
-    assert fitting_levels((15, 15, 15), 4) == [1, 1, 1]
+def test_no_side_gets_knots_closer_than_asked_for():
+    for extent in ((200, 240, 200), (240, 240, 155), (180, 240, 26.4), (72, 72, 26.4), (15, 15, 15)):
+        levels, padded = fitting(extent, 4, 20.0)
+        assert 1 <= levels <= 4
+        assert min(padded) / 2 ** (levels - 1) >= 20
+        assert all(p >= e for p, e in zip(padded, extent, strict=True))
+    assert fitting((200, 240, 200), 4, 20.0) == (4, [200, 240, 200])
+    assert fitting((200, 240, 200), 2, 20.0)[0] == 2
 
 
-def test_the_contrast_of_a_small_bright_part_of_a_thin_slab_is_kept():
-    rng = np.random.default_rng(0)
-    x, y, z = (0.75 * np.arange(96) - 36, 0.75 * np.arange(96) - 36, 2.2 * np.arange(12) - 13)
-    x, y, z = np.meshgrid(x, y, z, indexing="ij")
+@pytest.mark.parametrize("size", [96, 240])  # a slab of phantoms, and one over the whole head
+def test_the_contrast_of_a_small_bright_part_of_a_thin_slab_is_kept(size):
+    half = 0.75 * (size - 1) / 2
+    axes = np.linspace(-half, half, size), np.linspace(-half, half, size), 2.2 * np.arange(12) - 12.1
+    x, y, z = np.meshgrid(*axes, indexing="ij")
     bright = (((abs(x) - 12) / 4) ** 2 + (y / 8) ** 2 + (z / 8) ** 2) < 1
-    tissue = (100 + 20 * bright + rng.normal(0, 3, x.shape)) * (x**2 + y**2 < 34**2)
+    tissue = (100 + 20 * bright + np.random.default_rng(0).normal(0, 3, x.shape)) * (x**2 + y**2 < (0.95 * half) ** 2)
     affine = np.diag([0.75, 0.75, 2.2, 1.0])
-    image = from_array((tissue * np.exp(0.004 * x)).astype(np.float32), affine)
-    found, _ = to_array(correct_bias(image, from_array((tissue > 50).astype(np.uint8), affine)))
+    image = from_array((tissue * np.exp(0.1 * x / half)).astype(np.float32), affine)
+    found, where = to_array(correct_bias(image, from_array((tissue > 50).astype(np.uint8), affine)))
     around = (((abs(x) - 12) / 6) ** 2 + (y / 10) ** 2 + (z / 10) ** 2 < 1) & ~bright
-    assert found[bright].mean() / found[around].mean() - 1 == pytest.approx(0.2, abs=0.01)
+    assert found[bright].mean() / found[around].mean() - 1 == pytest.approx(0.2, abs=0.015)
+    np.testing.assert_allclose(where, affine)
 
 
 def phantom():

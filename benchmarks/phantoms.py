@@ -42,16 +42,22 @@ def main(
 ) -> None:
     """Compare in every fold, pool, print and write."""
     config = folds / "configs" / "evaluate.json"
-    rows = [row for fold in sorted(folds.glob("fold_[0-9]*")) for row in compare_fold(folds, fold, config)]
+    by_fold = [compare_fold(folds, fold, config) for fold in sorted(folds.glob("fold_[0-9]*"))]
+    rows = [row for fold in by_fold for row in fold]
     content = json.loads(config.read_text())
     first_is_finding = bool(content.get("first_is_finding"))
     summary = comparison_summary(rows, content["classes"], seed=seed, first_is_finding=first_is_finding)
     shown = [line for line in summary["localization"] if line["group"] == "all"]
     typer.echo(markdown(summary | {"localization": shown}))
     others = [line["method"] for line in shown if "(base)" in line["method"]]
-    paired = {name: less(rows, "HR-CAM, joint", name, "pixel_ap") for name in others}
+    paired: dict[str, dict[str, Any]] = {name: less(rows, "HR-CAM, joint", name, "pixel_ap") for name in others}
     for other, found in paired.items():
-        typer.echo(f"pixel AP, HR-CAM less {other}: {found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]")
+        # the interval holds the subjects' chance; how much networks differ shows in the folds, a network each
+        found["folds"] = [less(fold, "HR-CAM, joint", other, "pixel_ap")["mean"] for fold in by_fold]
+        each = ", ".join(f"{mean:+.3f}" for mean in found["folds"])
+        typer.echo(
+            f"pixel AP, HR-CAM less {other}: {found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]; folds {each}"
+        )
     write_json(
         RESULTS / f"phantom_{name}.json",
         {

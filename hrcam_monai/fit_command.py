@@ -16,7 +16,7 @@ from hrcam_monai.engines import calibrate
 from hrcam_monai.fit import fit_head
 from hrcam_monai.weights import load_weights, save_weights
 
-GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "roi_size")
+GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "upright", "roi_size")
 TASK = ("crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
 
 
@@ -69,10 +69,14 @@ def prepare(
 def changed_by_task(config: Mapping[str, Any], bundle_root: Path) -> dict[str, Any]:
     """The `TASK` keys of a training config that its overlays have changed: evaluation and inference must see images alike.
 
-    Those that are as in the bundle's train.json are left out, for the other workflows have their own, which move masks too.
+    Those that are as in the bundle's train.json are left out, for the other workflows have their own. A crop moves masks, too.
     """
     default = ConfigParser.load_config_file(bundle_root / "configs" / "train.json")
-    return {key: config[key] for key in TASK if key in config and config[key] != default.get(key)}
+    told = {key: config[key] for key in TASK if key in config and config[key] != default.get(key)}
+    keys = told.get("crop", {}).get("keys", ["mask"])
+    if "mask" not in keys:
+        told["crop"] = told["crop"] | {"keys": [*([keys] if isinstance(keys, str) else keys), "mask"], "allow_missing_keys": True}
+    return told
 
 
 def overlay_of(parser: ConfigParser, taps: Sequence[str], bundle_root: Path) -> dict[str, Any]:

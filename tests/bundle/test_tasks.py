@@ -9,8 +9,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
+from nibabel.affines import from_matvec
 
-from hrcam_monai.data import simulate_cohort
+from hrcam_monai.data import load_manifest, simulate_cohort
+from hrcam_monai.data.manifest import FILES
 from hrcam_monai.weights import save_weights
 from tests.bundle.runs import CONFIGS, TINY, run
 from tests.processes import run_module
@@ -100,3 +102,20 @@ def test_left_and_right_are_not_mirrored_for_parkinson(bundle_root):
         assert chances.get(0, 0) == 0
         assert chances[1] == 0.5
         assert parser.get_parsed_content("flip_axes") == [1]
+
+
+def test_a_tilted_slab_is_seen_in_its_own_slices(tmp_path):
+    """Thick slices are not cut anew: the network sees the same voxels, however the slab lies in the scanner."""
+    simulate_cohort(tmp_path, subjects=2, seed=1, spacing=0.75, split=(0, 0, 1), workers=1, task="parkinson_nm")
+    (straight,) = load_manifest(tmp_path).items("test", masks=True)[1:]
+    tilted, frame = dict(straight), from_matvec(nib.eulerangles.euler2mat(0.1, 0.2, -0.15), [5, -40, 9])
+    for key in FILES:
+        image = nib.load(straight[key])
+        tilted[key] = str(tmp_path / f"{key}.nii.gz")
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), frame @ image.affine), tilted[key])
+    parser = ConfigParser()
+    parser.read_config([CONFIGS / "evaluate.json", CONFIGS / "tasks" / "parkinson_nm.json"])
+    seen = [parser.get_parsed_content("preprocessing")(entry) for entry in (straight, tilted)]
+    for key in ("image", "mask"):
+        np.testing.assert_allclose(*(item[key].numpy() for item in seen), atol=1e-3)
+    assert seen[0]["mask"].sum() > 0

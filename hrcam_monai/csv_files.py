@@ -22,13 +22,13 @@ def append_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str
 
     Args:
         path: the file.
-        rows: of equal keys, or of some of the columns each.
-        columns: of the file; by default the keys of the first row.
+        rows: of some of the columns each.
+        columns: of the file; by default the keys of the rows.
         form: format of floats.
     """
     new = not path.exists()
     with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=columns or (list(rows[0]) if rows else ["subject"]))
+        writer = csv.DictWriter(stream, fieldnames=columns or list(dict.fromkeys(k for row in rows for k in row)) or ["subject"])
         if new:
             writer.writeheader()
         writer.writerows({k: f"{v:{form}}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,22 @@ class EvaluationWriter:
             if "map" in item and "mask" in item and int(item["label"]) >= self.least and bool((item["mask"] > 0.5).any()):
                 heat, mask = item["map"][0].cpu().numpy(), item["mask"][0].cpu().numpy() > 0.5
                 scores = localization_scores(heat, mask, self.spacing[: heat.ndim], self.tolerance_mm)
-                scores |= side_scores(heat, mask, item["image"], item["regions"]) if sided else {}
+                if sided:
+                    scores |= self._sides(engine, item, heat, mask)
             self.rows.append(row | scores)
             if self.displacement is not None and "map" in item and int(item["label"]) >= self.least:
                 network: Any = engine.network  # type: ignore[attr-defined]
                 image = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor)
                 self.displacement(image, getattr(network, "module", network), int(item["label"]))
                 self.places += [place(engine.state.iteration)] * (len(self.displacement.shifts) - len(self.places))
+
+    def _sides(self, engine: Engine, item: Mapping[str, Any], heat: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+        """Sides of one subject; regions that cannot be read are noted, and cost only these."""
+        try:
+            return dict(side_scores(heat, mask, item["image"], item["regions"]))
+        except Exception as error:
+            engine.failures.add(str(item["subject"]), str(item["regions"]), error)  # type: ignore[attr-defined]
+            return dict.fromkeys(SIDES, "")
 
     def finish(self, engine: Engine) -> None:
         rows = gather_rows(self.rows)
@@ -133,11 +143,15 @@ def evaluation_summary(
 
 
 def _localization(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean of each measure over the subjects with a mask, and its interval."""
+    """Mean of each measure over the subjects with a mask, and its interval; of several images of one their mean counts."""
     scored = [r for r in rows if r["pixel_ap"] != ""]
-    found: dict[str, Any] = {"subjects_with_mask": len(scored)}
+    found: dict[str, Any] = {"subjects_with_mask": len({r["subject"] for r in scored})}
     for key in (*LOCALIZATION, "same_side"):
+        values: dict[str, list[float]] = defaultdict(list)
+        for row in scored:
+            if row.get(key, "") != "":
+                values[row["subject"]].append(row[key])
         if any(key in r for r in scored):
-            summary = summarize([r[key] for r in scored if r.get(key, "") != ""])
+            summary = summarize([float(np.mean(own)) for own in values.values()])
             found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
     return found

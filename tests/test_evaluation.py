@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 import torch
 from monai.data import MetaTensor
 
-from hrcam_monai.evaluation import EvaluationWriter
+from hrcam_monai.data import Failures
+from hrcam_monai.evaluation import LOCALIZATION, EvaluationWriter, evaluation_summary
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics import Displacement
 from tests.metrics.test_displacement import blob, shifted_net
@@ -74,6 +77,30 @@ def test_the_side_counts_where_there_are_regions(tmp_path):
     table = list(csv.DictReader((tmp_path / "per_subject.csv").open()))
     assert [r["laterality"] for r in table] == ["", "1.000000", "-1.000000"]
     assert json.loads((tmp_path / "metrics.json").read_text())["localization"]["same_side"] == 0.5
+
+
+def test_regions_of_some_and_regions_that_cannot_be_read_cost_only_the_side(tmp_path):
+    left = torch.zeros(1, 8, 4, 4)
+    left[:, 1] = 1
+    (tmp_path / "broken.nii.gz").write_bytes(b"cut")
+    both = {"map": left, "mask": left, "image": MetaTensor(left)}
+    engine = engine_with()
+    engine.failures = Failures(tmp_path)
+    EvaluationWriter(tmp_path, CLASSES).attach(engine)
+    rows = [row("n", 0.1, 0), row("p", 0.9, 1, **both), row("q", 0.9, 1, regions=str(tmp_path / "broken.nii.gz"), **both)]
+    engine.run(rows)
+    table = list(csv.DictReader((tmp_path / "per_subject.csv").open()))
+    assert [r["laterality"] for r in table] == ["", "", ""]
+    assert [float(r["pixel_ap"]) for r in table[1:]] == [1, 1]
+    assert [(f.subject, Path(f.file).name) for f in engine.failures.found] == [("q", "broken.nii.gz")]
+
+
+def test_several_images_of_one_subject_count_once():
+    base = {"label": 1, "group": "", "probability_normal": 0.1, "probability_abnormal": 0.9, **dict.fromkeys(LOCALIZATION, 0.5)}
+    rows = [base | {"subject": s, "pixel_ap": ap} for s, ap in (("a", 0.0), ("a", 1.0), ("b", 0.9))]
+    found = evaluation_summary(rows, ["normal", "abnormal"])["localization"]
+    assert found["subjects_with_mask"] == 2
+    assert found["pixel_ap"] == pytest.approx(0.7)
 
 
 def test_a_displaced_network_is_told(tmp_path, caplog):

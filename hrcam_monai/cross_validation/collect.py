@@ -34,12 +34,13 @@ def pooled_predictions(output: Path, folders: Sequence[Path], entries: Iterable[
     return [row | {"subject": by_file[row["file"]]["subject"]} for row in rows]
 
 
-def pooled_scores(output: Path, folders: Sequence[Path]) -> list[Row]:
+def pooled_scores(output: Path, folders: Sequence[Path], entries: Iterable[Row]) -> list[Row]:
     """`per_subject.csv` of all folds, with the column `fold`: localisation on the map of each subject's own class.
 
     Returns:
-        its rows, numbers as numbers, as `evaluation_summary` takes them.
+        its rows, numbers as numbers, as `evaluation_summary` takes them; `subject` is the manifest's.
     """
+    by_file = {entry["image"]: entry["subject"] for entry in entries}
     rows: list[Row] = []
     for number, folder in enumerate(folders):
         table = folder / "evaluation" / "per_subject.csv"
@@ -49,6 +50,7 @@ def pooled_scores(output: Path, folders: Sequence[Path]) -> list[Row]:
     words = ("subject", "file", "predicted", "group")
     return [
         {k: v if k in words or v == "" else int(v) if k in ("label", "fold") else float(v) for k, v in row.items()}
+        | {"subject": by_file[row["file"]]}
         for row in rows
     ]
 

@@ -15,6 +15,7 @@ from hrcam_monai.command_line import refuse_unknown
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.writing import write_json
 from hrcam_monai.fit_command import GEOMETRY, changed_by_task
+from hrcam_monai.transforms import ReadPredictiond
 
 WORKFLOWS = ("train", "evaluate", "inference")
 OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")
@@ -25,7 +26,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """`key=value` as on a command line; values as Python or JSON writes them, anything else is text.
 
     Raises:
-        ValueError: not of that form, or a key that cross-validation sets itself.
+        ValueError: not of that form, given twice, or a key that cross-validation sets itself.
 
     Example:
         >>> parse_settings(["epochs=3", "flip_axes=[1]", "group_key=grade"])
@@ -34,6 +35,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.removeprefix("--").partition("=")
+        key = key.replace("-", "_")  # as the bundle's own options may be written
         if not key or not equals:
             raise ValueError(f"--set '{pair}': write it as key=value, such as --set epochs=10.")
         if top(key) in OWN:
@@ -113,19 +115,30 @@ def fold_overlays(
     """The overlay of each workflow: the settings it knows, the cohort's classes and folder, and the network of training.
 
     Raises:
-        ValueError: a setting that no workflow knows.
+        ValueError: a setting that no workflow knows, a class of maps that is none, or a training whose images evaluation would
+            not see alike.
     """
     configs = {workflow: load(listed) for workflow, listed in files.items()}
     listed = str([str(f) for group in files.values() for f in group])
     refuse_unknown(["", "run", "--config_file", listed, *[f"--{key}=" for key in settings]])
+    for key in settings:
+        if not any(top(key) in config for config in configs.values()):  # an option of MONAI's run, which folds do not get
+            raise ValueError(f"--set {key}: is no key of the configs; set one of those, or leave it out.")
+    ReadPredictiond(settings.get("map_class", "predicted"), classes=classes)  # refuses what is none
     common = {"classes": list(classes)}
     made = {"train": {k: v for k, v in settings.items() if top(k) in configs["train"]} | common}
     trained = ConfigParser(configs["train"])
     for key, value in made["train"].items():
         trained[key] = value
-    task = changed_by_task(trained.get(), files["evaluate"][0].parents[1])
+    bundle_root = files["evaluate"][0].parents[1]
+    if trained["preprocessing"] != load([bundle_root / "configs" / "train.json"])["preprocessing"]:
+        raise ValueError(
+            "the training config changes `preprocessing`, which evaluation would not follow; change `crop`, `normalization`, "
+            "`spacing` or `roi_size`, of which it is made."
+        )
+    task = changed_by_task(trained.get(), bundle_root)
     for workflow in ("evaluate", "inference"):
-        network = with_references(trained.get(), (*NETWORK, *task), list(configs[workflow]))
+        network = with_references(trained.get() | task, (*NETWORK, *task), list(configs[workflow]))
         own = {k: v for k, v in settings.items() if top(k) in configs[workflow] and top(k) not in network}
         made[workflow] = network | own | common
     made["train"]["manifest::root"] = made["evaluate"]["manifest::root"] = made["inference"]["found::root"] = str(root)

@@ -126,7 +126,7 @@ def pool_folds(output: Path, cohort: Cohort, files: Sequence[Path], baselines: b
     failures = Failures(output, cohort.manifest.failures)
     note_failures(folders, failures)
     rows = pooled_predictions(output, folders, cohort.entries, classes)
-    scored = pooled_scores(output, folders)
+    scored = pooled_scores(output, folders, cohort.entries)
     link_maps(output, folders)
     beside: dict[str, list[dict[str, Any]]] = {}
     left_out: dict[str, str] = {}
@@ -191,7 +191,13 @@ def cross_validate(
     root, output = cohort.manifest.path.parent, output.absolute()
     files = config_files(bundle_root, config, overlays)
     made = fold_overlays(files, parse_settings(settings), cohort.manifest.classes, root)
-    told = {"manifest": fingerprint(cohort.manifest.path), "folds": folds, "seed": seed, "set": sorted(settings)}
+    # folds are dealt among what can be read: were a scan to come, go or change, subjects would be held out twice or never
+    told: dict[str, Any] = {
+        "manifest": fingerprint(cohort.manifest.path),
+        "dataset_dir": str(root),
+        "images": cohort.manifest.data_hash(),
+    }
+    told |= {"folds": folds, "seed": seed, "set": sorted(settings)}
     told |= {workflow: [[p.name, fingerprint(p)] for p in listed] for workflow, listed in files.items()}
     with alone(output) as lock:
         enter(output, told, restart)

@@ -37,8 +37,8 @@ def enter(output: Path, settings: Mapping[str, Any], restart: bool = False) -> N
     elif ours and before != now:
         changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
         raise ValueError(
-            f"{output}: was made with other settings ({', '.join(changed)}); give the same again, choose another --output, "
-            "or start anew with --restart."
+            f"{output}: was made with other settings or images ({', '.join(changed)}); give the same again, choose another "
+            "--output, or start anew with --restart."
         )
     write_json(now, path)
 
@@ -47,8 +47,9 @@ def clear(output: Path) -> None:
     """Take away what an earlier call has made; nothing else in the folder is touched."""
     for folder in [*output.glob("fold_[0-9]*"), *(output / name for name in OUTPUTS)]:
         shutil.rmtree(folder, ignore_errors=True)
-    for name in ("predictions.csv", "per_subject.csv", "metrics.json", "cross_validation.md", "report.html", "failures.csv"):
-        (output / name).unlink(missing_ok=True)
+    names = ("predictions.csv", "per_subject.csv", "metrics.json", "cross_validation.md", "report.html", "failures.csv")
+    for path in [*(output / name for name in names), *output.glob("baseline_*.csv")]:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

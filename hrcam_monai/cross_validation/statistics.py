@@ -67,6 +67,9 @@ def permutation_p(
         permutations: how many.
         seed: of the permutations.
 
+    Returns:
+        NaN where the AUC is not defined: one class only, or probabilities that are no numbers.
+
     Example:
         >>> scores = np.linspace(0, 1, 20)
         >>> permutation_p(np.arange(20) // 10, np.stack([1 - scores, scores], 1), np.zeros(20), 99)
@@ -75,6 +78,8 @@ def permutation_p(
     rng = np.random.default_rng(seed)
     places = [np.flatnonzero(folds == k) for k in np.unique(folds)]
     least = roc_auc(labels, probabilities) - 1e-12
+    if not np.isfinite(least):
+        return float("nan")  # an AUC that is not defined is not above chance
     as_high, dealt = 0, labels.copy()
     for _ in range(permutations):
         for place in places:

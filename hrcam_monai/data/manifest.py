@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
 from collections import Counter
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from hrcam_monai.files import files_hash
 
 SPLITS = ("training", "validation", "test")
 FILES = ("image", "mask", "regions")  # keys of an entry that name a file
@@ -68,10 +71,16 @@ class Manifest:
         """Entries of all splits, without masks and slice ranges."""
         return [item for split in SPLITS if self.entries.get(split) for item in self.items(split)]
 
+    def data_hash(self) -> str:
+        """sha256 of the content of every file that the entries name, of folders all that they hold."""
+        named = sorted(Path(e[key]) for listed in self.entries.values() for e in listed for key in FILES if e.get(key))
+        files = [f for path in named for f in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+        return files_hash(f for f in files if f.is_file())
+
 
 def manifest_path(source: str | Path) -> Path:
     """The manifest that a path means: itself, or `manifest.json` in it when it is a folder."""
-    path = Path(source).expanduser().absolute()
+    path = Path(os.path.normpath(Path(source).expanduser().absolute()))  # files are told apart by their paths
     return path / "manifest.json" if path.is_dir() else path
 
 
@@ -128,7 +137,7 @@ def load_manifest(
         raise ManifestError(NOT_THERE.format(path)) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not a readable JSON file ({error}).") from None
-    folder = Path(root).absolute() if root is not None else path.parent
+    folder = Path(os.path.normpath(Path(root).absolute())) if root is not None else path.parent
     listed = content.get("classes") if isinstance(content, dict) else None
     if not isinstance(listed, list) or len(listed) < 2 or len(set(map(str, listed))) < len(listed):
         raise ManifestError(f'{path}: "classes" must list at least two different class names.')

@@ -61,10 +61,14 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of a statistic over resampled subjects; draws on which it is not defined are left out.
 
+    NaN for both ends where it is not defined on all of them.
+
     Example:
         >>> bootstrap_interval(np.mean, np.ones(10))
         (1.0, 1.0)
     """
+    if not np.isfinite(statistic(*arrays)):
+        return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     count = len(arrays[0])
     drawn = rng.integers(count, size=(samples, count))

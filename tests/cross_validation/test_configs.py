@@ -60,6 +60,33 @@ def test_bad_settings(pair, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("tracking=mlflow", "--set tracking: is no key of the configs; set one of those, or leave it out."),
+        ("map-class=c", "map_class is 'c'; it must be 'predicted', 'label', 'a', 'b' or the index of a class."),
+        ("preprocessing::transforms=[]", "the training config changes `preprocessing`, which evaluation would not follow"),
+    ],
+)
+def test_settings_that_would_do_nothing_or_end_late_are_refused(pair, message, bundle_root):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        fold_overlays(config_files(bundle_root, None, []), parse_settings([pair]), CLASSES, Path("/data"))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_hyphen_is_an_underscore():
+    assert parse_settings(["base-epochs=3"]) == {"base_epochs": 3}
+    with pytest.raises(ValueError, match="--set output_dir: each fold has its own"):
+        parse_settings(["output-dir=x"])
+
+
+def test_a_crop_of_ones_own_moves_masks_too(bundle_root):
+    made = fold_overlays(config_files(bundle_root, None, []), {"crop::margin": 1}, CLASSES, Path("/data"))
+    for workflow in ("evaluate", "inference"):
+        crop = made[workflow]["crop"]
+        assert (crop["margin"], crop["keys"], crop["allow_missing_keys"]) == (1, ["image", "mask"], True)
+
+
 def test_a_misspelt_setting_and_a_config_that_is_not_there(bundle_root):
     with pytest.raises(ValueError, match="--epocs: no such option of train.json and .*; did you mean --epochs?"):
         fold_overlays(config_files(bundle_root, None, []), {"epocs": 3}, CLASSES, Path("/data"))

@@ -87,7 +87,14 @@ def test_finished_folds_are_not_run_again_and_other_settings_stop(done, study, b
     assert (done / "metrics.json").read_text() == text
     other = call(study[0], done, bundle_root, epochs=3)
     assert other.returncode == 1
-    assert other.stderr.splitlines()[-1].startswith(f"error: {done}: was made with other settings (set); give the same again")
+    assert other.stderr.splitlines()[-1].startswith(f"error: {done}: was made with other settings or images (set); give")
+    image = next(study[0].glob("images/sub-0003*"))
+    kept = image.read_bytes()
+    nib.save(nib.Nifti1Image(2 * nib.load(image).get_fdata(), nib.load(image).affine), image)
+    changed = call(study[0], done, bundle_root)
+    image.write_bytes(kept)
+    assert changed.returncode == 1
+    assert "was made with other settings or images (images); give" in changed.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow

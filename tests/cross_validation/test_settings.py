@@ -13,12 +13,14 @@ def test_the_same_settings_go_on_others_stop_and_restart_clears(tmp_path):
     enter(out, {"seed": 0})
     (out / "fold_0").mkdir()
     (out / "notes").mkdir()
+    (out / "baseline_contrast_ratio.csv").touch()
     enter(out, {"seed": 0})
     assert (out / "fold_0").is_dir()
-    with pytest.raises(ValueError, match=r"run: was made with other settings \(seed\); give the same again, .* with --restart"):
+    with pytest.raises(ValueError, match=r"run: was made with other settings or images \(seed\); give .* with --restart"):
         enter(out, {"seed": 1})
     enter(out, {"seed": 1}, restart=True)
     assert not (out / "fold_0").exists()
+    assert not (out / "baseline_contrast_ratio.csv").exists()
     assert (out / "notes").is_dir()
     enter(out, {"seed": 1})
 

@@ -48,6 +48,17 @@ def test_a_perfect_score_is_no_chance():
     assert permutation_p(labels, pairs(labels * 0.8 + 0.1), np.arange(40) // 8, 499) == 1 / 500
 
 
+def test_an_auc_that_is_not_defined_has_no_p_and_no_interval():
+    scores = np.stack([np.linspace(1, 0, 8), np.linspace(0, 1, 8)], 1)
+    one_class, folds = np.zeros(8, int), np.zeros(8)
+    assert np.isnan(permutation_p(one_class, scores, folds, 19))
+    assert np.isnan(measured(one_class, scores)["auc_ci95"]).all()
+    broken = scores.copy()
+    broken[0] = np.nan
+    assert np.isnan(permutation_p(np.arange(8) // 4, broken, folds, 19))
+    assert np.isnan(measured(np.arange(8) // 4, broken)["auc_ci95"]).all()
+
+
 def test_p_of_random_scores_is_uniform(rng):
     folds = np.arange(20) // 10
     found = [permutation_p(np.arange(20) % 2, pairs(rng.random(20)), folds, 39, seed=i) for i in range(100)]

@@ -35,6 +35,7 @@ def fit_head(
     tolerance: float = 0.02,
     images: int = 32,
     seed: int = 0,
+    data: str = "",
 ) -> HRCAMNet:
     """Fit the head of HR-CAM to a CNN that is trained already, so that its maps are sharp. The CNN stays as it is.
 
@@ -50,11 +51,13 @@ def fit_head(
         net: a network with `pooling="gap"` around the trained CNN.
         loader: batches {"image": [B, C, *spatial], "label": [B]}, with "subject" if several images are one subject's,
             or pairs (images, labels). Sizes may differ between batches. One in five subjects is held out.
-        cache: file that keeps what the pass found; another call with the same CNN takes it from there and reads no image.
+        cache: file that keeps what the pass found; another call with the same CNN and `data` takes it from there and reads
+            no image.
         report: JSON file for the candidates, the choice, and AUC and accuracy beside the CNN's own.
         tolerance: held-out AUC that may be given for better maps.
         images: held-out images kept in memory for the deletion test.
         seed: of the choice of these images.
+        data: what the loader gives, for the cache: other text, another pass.
 
     Returns:
         `net`, with its head fitted; modes and `requires_grad` are as before.
@@ -77,7 +80,7 @@ def fit_head(
             "Train the network jointly for 'lse'."
         )
     with evaluating(net):
-        found = cached(net, loader, images, seed, cache)
+        found = cached(net, loader, images, seed, cache, data)
         labels, held = found["labels"], found["held"]
         fitted = ~held
         if min(len(labels[rows].unique()) for rows in (held, fitted)) < net.head.num_classes:

@@ -14,6 +14,7 @@ from hrcam_monai.data.failures import reason
 from hrcam_monai.data.manifest import load_manifest
 from hrcam_monai.engines import calibrate
 from hrcam_monai.fit import fit_head
+from hrcam_monai.predictions import fingerprint
 from hrcam_monai.weights import load_weights, save_weights
 
 GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "upright", "roi_size")
@@ -95,8 +96,11 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
     network.to(device)
     output.mkdir(parents=True, exist_ok=True)
     loader = parser.get_parsed_content("train::dataloader")
-    fit_head(network, loader, cache=cache, report=output / "head_fit.json", tolerance=tolerance, seed=seed)
-    if parser.get_parsed_content("manifest").entries.get("validation"):
+    manifest = parser.get_parsed_content("manifest")
+    seen = {key: parser[key] for key in ("preprocessing", "augmentation", *TASK, *GEOMETRY) if key in parser.get()}
+    data = json.dumps([manifest.data_hash(), fingerprint(manifest.path), seen], default=str) if cache else ""
+    fit_head(network, loader, cache=cache, report=output / "head_fit.json", tolerance=tolerance, seed=seed, data=data)
+    if manifest.entries.get("validation"):
         calibrate(network, parser.get_parsed_content("inferer"), parser.get_parsed_content("validate::dataloader"), device)
     save_weights(network, output / "model.pt")
     (output / "backbone.json").write_text(

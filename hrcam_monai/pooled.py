@@ -112,15 +112,17 @@ def collect(net: HRCAMNet, loader: Iterable[Any], images: int, seed: int) -> dic
     }
 
 
-def cached(net: HRCAMNet, loader: Iterable[Any], images: int, seed: int, cache: str | Path | None) -> dict[str, Any]:
-    """What the pass finds, from the cache where it is the same CNN's.
+def cached(
+    net: HRCAMNet, loader: Iterable[Any], images: int, seed: int, cache: str | Path | None, data: str = ""
+) -> dict[str, Any]:
+    """What the pass finds, from the cache where it is the same CNN's on the same `data`, which the caller names.
 
     Raises:
         ValueError: the file is there, and is no cache.
     """
     if cache is None:
         return collect(net, loader, images, seed)
-    digest = hashlib.sha256(repr((net.taps, net.head.in_channels, net.head.num_classes, images, seed)).encode())
+    digest = hashlib.sha256(repr((net.taps, net.head.in_channels, net.head.num_classes, images, seed, data)).encode())
     for name, value in net.backbone.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     path = Path(cache)
@@ -134,7 +136,7 @@ def cached(net: HRCAMNet, loader: Iterable[Any], images: int, seed: int, cache: 
         if found["made_by"] == digest.hexdigest():
             logger.info("pooled features: from %s", path)
             return found
-        logger.warning("%s is of another CNN or other options; it is made anew.", path)
+        logger.warning("%s is of another CNN, other images or other options; it is made anew.", path)
     found = collect(net, loader, images, seed) | {"made_by": digest.hexdigest()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as partial:

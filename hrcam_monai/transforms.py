@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable, RandomizableTransform, Transform
 from scipy.ndimage import gaussian_filter
 
-from hrcam_monai.data.reading import read_scan
+from hrcam_monai.data.reading import read_nifti, read_scan
 
 
 def is_tissue(image: torch.Tensor) -> torch.Tensor:
@@ -68,7 +68,7 @@ class LoadMaskd(MapTransform):
             if d.get(key) is None:
                 d[key] = MetaTensor(torch.zeros_like(image.as_tensor()), meta=dict(image.meta))
                 continue
-            volume: Any = nib.load(d[key])
+            volume = read_nifti(d[key], blank=True)
             if volume.shape[:3] != tuple(image.shape[1:]):
                 raise ValueError(f"{d[key]}: mask is {volume.shape}, its image {tuple(image.shape[1:])}; use the image's grid.")
             if not np.allclose(volume.affine, np.asarray(image.affine), atol=1e-2):

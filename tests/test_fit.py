@@ -135,12 +135,14 @@ def test_the_cache_saves_the_pass_and_is_made_anew_for_another_network(net, tmp_
     fit_head(net, batches(images, labels), cache=cache)
     first = {k: v.clone() for k, v in net.head.state_dict().items()}
     fit_head(net, [], cache=cache)
+    with pytest.raises(ValueError, match="The loader is empty"):
+        fit_head(net, [], cache=cache, data="other images")
     assert all(torch.equal(v, first[k]) for k, v in net.head.state_dict().items())
     assert [p.name for p in cache.parent.iterdir()] == ["pooled.pt"]
     with pytest.raises(ValueError, match="The loader is empty"):
         fit_head(small_net(), [], cache=cache)
     fit_head(small_net(), batches(images, labels), cache=cache)
-    assert "is of another CNN or other options; it is made anew" in caplog.text
+    assert "is of another CNN, other images or other options; it is made anew" in caplog.text
 
 
 def test_a_file_that_is_no_cache_is_not_written_over(net, tmp_path):

@@ -69,8 +69,9 @@ def baseline_rows(
     subjects = sorted(features)
     names = list(features[subjects[0]][0]) if subjects else []
     table = [np.mean([[image[name] for name in names] for image in features[s]], axis=0) for s in subjects]
-    if not np.isfinite(table).all():
-        raise ValueError("features are not finite.")
+    broken = [s for s, line in zip(subjects, table, strict=True) if not np.isfinite(line).all()]
+    if broken:
+        raise ValueError(f"{len(broken)} subjects have features that are no numbers (first: {broken[0]}); look at their regions.")
     folds = np.array([held_out[s] for s in subjects])
     truth = np.array([labels[s] for s in subjects])
     scores = out_of_fold(np.array(table), truth, folds, len(classes))

@@ -13,16 +13,14 @@ def markdown(summary: Mapping[str, Any]) -> str:
     groups = summary["groups"]
     text = [f"# Maps of '{summary['map_class']}', {summary['subjects']} subjects", ""]
     text += ["![alignment](alignment.png)", ""]
-    text += table(
-        ["group", "n", "mean map, largest", "laterality", "left / right"],
-        [
-            [name, str(g["subjects"]), f"{g['largest']:.3f}", interval(g, "laterality"), f"{g['left']} / {g['right']}"]
-            for name, g in groups.items()
-        ],
-    )
+    lines = []
+    for name, g in groups.items():
+        sides = [interval(g, "laterality"), str(g["sided"]), f"{g['left']} / {g['right']}"]
+        lines.append([name, str(g["subjects"]), f"{g['largest']:.3f}", *sides])
+    text += table(["group", "n", "mean map, largest", "laterality", "of", "left / right"], lines)
     text += [
         f"Laterality: (left - right) / (left + right) of the map's positive values in {summary['regions']}; mean with 95 % "
-        "bootstrap interval, and how many subjects lie on either side.",
+        "bootstrap interval, of how many subjects (others have no positive value there), and how many lie on either side.",
         "",
     ]
     for name, found in summary["maps"].items():

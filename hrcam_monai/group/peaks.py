@@ -8,12 +8,12 @@ import numpy as np
 from nilearn.image import coord_transform
 from nilearn.reporting import get_clusters_table
 
-MOST = 20  # lines of a table
+MOST = 20  # lines of a table, of either sign
 APART_MM = 8.0  # least distance of two peaks of one cluster
 
 
 def peak_table(image: Any, threshold: float, p: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """Peaks above a threshold, and below its negative, largest clusters first within each sign.
+    """Peaks above a threshold, and below its negative, largest clusters first within each sign; of each sign `MOST` at most.
 
     Args:
         image: NIfTI image [X, Y, Z] in template space.
@@ -37,7 +37,9 @@ def peak_table(image: Any, threshold: float, p: np.ndarray | None = None) -> lis
     table = get_clusters_table(image, threshold, two_sided=bool((values < -threshold).any()), min_distance=APART_MM)
     rows: list[dict[str, Any]] = []
     size = 0.0
-    for line in table.to_dict("records")[:MOST]:
+    lines = table.to_dict("records")
+    above, below = ([line for line in lines if sign * float(line["Peak Stat"]) > 0][:MOST] for sign in (1, -1))
+    for line in [*above, *below]:
         place = tuple(float(line[axis]) for axis in "XYZ")
         size = size if line["Cluster Size (mm3)"] == "" else float(line["Cluster Size (mm3)"])
         row = {"cluster": int("".join(c for c in str(line["Cluster ID"]) if c.isdigit())), **dict(zip("xyz", place, strict=True))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hrcam_monai.group.page import markdown
 from hrcam_monai.group.peaks import peak_table
 from hrcam_monai.group.space import template
 from hrcam_monai.group.statistics import Difference, group_difference
-from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, load_maps, with_covariates
+from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, have_regions, load_maps, with_covariates
 from hrcam_monai.metrics.cohort import summarize
 
 ALL = "all"
@@ -30,8 +31,18 @@ SIGNIFICANT = 0.05
 PEAK_COLUMNS = ("map", "cluster", "x", "y", "z", "value", "cluster_mm3", "p")
 
 
-def group_lines(stack: Stack, labels: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
-    """Number of subjects, largest value of the mean map, and sides, of each group."""
+def file_name(text: str) -> str:
+    """A name that can be a file's: a class may be called AD/MCI.
+
+    Example:
+        >>> file_name("mean_AD/MCI")
+        'mean_AD_MCI'
+    """
+    return re.sub(r"[^\w.-]+", "_", text)
+
+
+def group_lines(stack: Stack, inside: np.ndarray, labels: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
+    """Number of subjects, largest value of the mean map inside, and sides of those whose maps have one, of each group."""
     lines = {}
     for name in dict.fromkeys(labels):
         own = [i for i, label in enumerate(labels) if label == name]
@@ -39,7 +50,8 @@ def group_lines(stack: Stack, labels: Sequence[str], seed: int) -> dict[str, dic
         mean = summarize(sides, seed=seed)
         lines[name] = {
             "subjects": len(own),
-            "largest": float(np.nanmax(stack.values[own].mean(0))),
+            "largest": float(stack.values[own][:, inside].mean(0).max()),
+            "sided": mean.subjects,
             "laterality": mean.mean,
             "laterality_ci95": [mean.low, mean.high],
             "left": int((sides > 0).sum()),
@@ -143,7 +155,7 @@ def group_maps(
     """
     manifest = load_manifest(dataset_dir) if dataset_dir else None
     shown, subjects = find_subjects(folder, manifest)
-    failures = Failures(output)
+    failures = Failures(output, manifest.failures if manifest else ())
     subjects = with_covariates(subjects, covariates, failures)
     stack = load_maps(subjects, spacing, fwhm, signed, failures)
     labels = [s.label or ALL for s in stack.subjects]
@@ -159,14 +171,15 @@ def group_maps(
     ]
     for name in dict.fromkeys(labels):
         mean = values[[label == name for label in labels]].mean(0)
-        pages.add(mean, f"mean_{name}", f"Mean of {name}", HALF * max(float(mean.max()), 0.0))
+        pages.add(mean, file_name(f"mean_{name}"), f"Mean of {name}", HALF * max(float(mean.max()), 0.0))
     member = np.array([label == shown for label in labels])
-    if 2 <= member.sum() <= len(labels) - 2:
+    try:
         found = group_difference(values, member, covariate_table(stack.subjects, covariates), permutations, seed)
+    except ValueError as error:  # means, peaks and sides are worth having without it
+        notes.append(f"No comparison: {error}")
+    else:
         notes.append(write_difference(pages, found, shown, len(labels) - 2 - len(covariates)))
         notes += [f"Taken out: {', '.join(covariates)}."] if covariates else []
-    else:
-        notes.append("No comparison: it needs two subjects and more of the maps' class, and two of others.")
     write_alignment(pages, stack.mean_scan, brain)
     rows = [
         {"subject": s.name, "group": label, "laterality": side}
@@ -177,8 +190,8 @@ def group_maps(
     summary = environment(seed) | {
         "map_class": shown,
         "subjects": len(labels),
-        "groups": group_lines(stack, labels, seed),
-        "regions": "the substantia nigra" if stack.subjects[0].entry.get("regions") else "the halves of the brain",
+        "groups": group_lines(stack, inside, labels, seed),
+        "regions": "the substantia nigra" if have_regions(stack.subjects) else "the halves of the brain",
         "maps": pages.maps,
         "notes": notes,
     }

@@ -38,7 +38,8 @@ def group_difference(
         seed: of the permutations.
 
     Raises:
-        ValueError: fewer than two subjects on a side, more unknowns than subjects, or nothing that varies.
+        ValueError: fewer than two subjects on a side, more unknowns than subjects, covariates that do not vary by themselves,
+            or nothing that varies.
 
     Source: Nichols and Holmes, Human Brain Mapping 2002; nilearn's `permuted_ols`.
 
@@ -57,6 +58,9 @@ def group_difference(
     if len(member) <= unknowns:
         raise ValueError(f"{len(member)} subjects are too few for {unknowns - 2} covariates; leave some out.")
     if covariates is not None:
+        design = np.column_stack([np.ones(len(member)), member, covariates / np.maximum(np.abs(covariates).max(0), 1e-12)])
+        if np.linalg.matrix_rank(design) < unknowns:
+            raise ValueError("the covariates are the same in all subjects, or tell the groups or each other; leave some out.")
         covariates = (covariates - covariates.mean(0)) / np.maximum(covariates.std(0), 1e-12)
     varied = np.ptp(values, axis=0) > 0
     if not varied.any():

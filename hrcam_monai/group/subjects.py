@@ -75,7 +75,8 @@ def find_subjects(folder: Path, manifest: Manifest | None = None) -> tuple[str, 
         FileNotFoundError: the folder holds no predictions.
         ValueError: no maps, of several classes, or of images that the manifest does not list.
     """
-    rows = read_predictions(folder)
+    missing = {failure.file for failure in manifest.failures} if manifest else set()
+    rows = [row for row in read_predictions(folder) if row["file"] not in missing]
     entries = {e["image"]: e for listed in (manifest.entries.values() if manifest else ()) for e in listed}
     found: dict[str, Subject] = {}
     for row in rows:
@@ -128,10 +129,15 @@ def covariate_table(subjects: Sequence[Subject], names: Sequence[str]) -> np.nda
     return np.array([[float(s.entry[name]) for name in names] for s in subjects]) if names else None
 
 
-def _side(subject: Subject, values: np.ndarray, spacing: int) -> float:
-    """Laterality in the nigra where regions are given, else of the halves of the template."""
-    regions = subject.entry.get("regions")
-    if regions:
+def have_regions(subjects: Sequence[Subject]) -> bool:
+    """Whether all have regions: sides by the nigra and by the brain's halves are not of one kind."""
+    return all(subject.entry.get("regions") for subject in subjects)
+
+
+def _side(subject: Subject, values: np.ndarray, spacing: int, nigral: bool) -> float:
+    """Laterality in the nigra by the subject's regions, else of the halves of the template."""
+    if nigral:
+        regions = subject.entry["regions"]
         return float(np.mean([nigral_laterality(read_scan(heat, blank=True), regions) for _, heat in subject.images]))
     affine = template(spacing)[0].affine
     x = affine[0, 0] * np.arange(values.shape[0]) + affine[0, 3]
@@ -155,6 +161,7 @@ def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bo
     kept, values, sides = [], [], []
     total = np.zeros(template(spacing)[0].shape)
     count = np.zeros_like(total)
+    nigral = have_regions(subjects)
     for subject in tqdm(subjects, desc="maps", unit="subject"):
         try:
             ways = [scan_to_template(file) for file, _ in subject.images]
@@ -163,7 +170,7 @@ def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bo
             anatomy = on_template(read_nifti(subject.images[0][0]), spacing, ways[0])
             if ways[0] is None:  # else a registration has vouched for it
                 check_alignment(anatomy, spacing)
-            side = _side(subject, mean, spacing)
+            side = _side(subject, mean, spacing, nigral)
         except Exception as error:
             failures.add(subject.name, subject.images[0][0], error)
             continue

@@ -147,11 +147,14 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
         f'<li class="failed">{html.escape(f["subject"])}: {html.escape(f["error"])}</li>'
         for f in (read_csv(failures) if failures.is_file() else [])
     ]
+    classes = {row.get("map_class") or row["predicted"] for row in rows}
+    alike = len(classes) == 1 and len({row["predicted"] for row in rows}) > 1
+    shown = f"'{html.escape(next(iter(classes)))}'" if alike else "the predicted class, or of the one that its row names"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     data = json.dumps(viewers).replace("</", "<\\/")
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>HR-CAM report</title><style>{STYLE}</style>'
-        f"<h1>HR-CAM report</h1><p>{len(rows)} subjects, made {made}. Colour is the class map of the predicted class, "
+        f"<h1>HR-CAM report</h1><p>{len(rows)} subjects, made {made}. Colour is the class map of {shown}, "
         "in logit units, from half of its maximum up; planes pass through its maximum, along the scan's own axes. "
         "Research software; not a diagnosis.</p>"
         "<table><tr><th>subject</th><th>predicted</th><th>probability</th><th>map</th></tr>"

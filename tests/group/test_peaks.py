@@ -22,6 +22,13 @@ def test_places_are_world_coordinates_and_sizes_mm3():
     assert [r["cluster"] for r in rows] == [1, 2]
 
 
+def test_many_peaks_of_one_sign_do_not_hide_those_of_the_other():
+    many = [(3.0, (2 + 5 * (i % 5), 2 + 5 * (i // 5), 3)) for i in range(25)]
+    rows = peak_table(image(*many, (-9.0, (20, 20, 20))), 1.0)
+    assert sum(r["value"] > 0 for r in rows) == MOST
+    assert [r["value"] for r in rows if r["value"] < 0] == [-9]
+
+
 def test_both_signs_with_the_p_of_their_voxel():
     p = np.ones((30, 30, 30))
     p[3, 4, 5], p[20, 20, 20] = 0.01, 0.2

@@ -132,6 +132,37 @@ def test_a_scan_elsewhere_costs_only_itself(study, tmp_path):
     assert {name: g["subjects"] for name, g in groups.items()} == {"well": 5, "ill": 6}
 
 
+def test_a_covariate_that_is_the_same_in_all_costs_only_the_comparison(study, tmp_path):
+    content = json.loads((study / "manifest.json").read_text())
+    for entry in content["training"]:
+        entry["field"] = 3.0
+    content["classes"] = ["well/fit", "ill"]
+    for entry in content["training"]:
+        entry["label"] = {"well": "well/fit"}.get(entry["label"], entry["label"])
+    (study / "field.json").write_text(json.dumps(content))
+    found = group_maps(study, tmp_path, study / "field.json", SPACING, covariates=["field"], permutations=99)
+    assert any(note.startswith("No comparison: the covariates are the same in all subjects") for note in found["notes"])
+    assert found["groups"]["well/fit"]["subjects"] == 6
+    assert (tmp_path / "mean_well_fit.nii.gz").is_file()
+    assert not (tmp_path / "t.nii.gz").exists()
+
+
+def test_sides_are_of_one_kind_and_a_missing_scan_costs_only_itself(study, tmp_path):
+    content = json.loads((study / "manifest.json").read_text())
+    content["training"][1]["regions"] = content["training"][1]["image"]
+    content["training"][0]["mask"] = "gone.nii.gz"
+    (study / "some.json").write_text(json.dumps(content))
+    with pytest.raises(SystemExit):
+        group_maps(study, tmp_path, study / "some.json", SPACING, permutations=99)
+    found = json.loads((tmp_path / "group.json").read_text())
+    assert found["regions"] == "the halves of the brain"
+    assert {name: g["subjects"] for name, g in found["groups"].items()} == {"well": 5, "ill": 6}
+    assert found["groups"]["ill"]["sided"] == 6
+    assert [f["subject"] for f in read_csv(tmp_path / "failures.csv")] == ["s0"]
+    largest = nib.load(tmp_path / "mean_ill.nii.gz").get_fdata().max()
+    assert found["groups"]["ill"]["largest"] == pytest.approx(largest, rel=1e-5)
+
+
 def test_a_subject_without_a_covariate_is_left_out_and_listed(study, tmp_path):
     content = json.loads((study / "manifest.json").read_text())
     del content["training"][0]["age"]

@@ -50,6 +50,14 @@ def test_order_of_subjects_and_voxels_that_never_change_do_not_matter():
     assert np.allclose(turned.t, found.t)
 
 
+def test_covariates_that_tell_nothing_by_themselves_are_refused():
+    rng = np.random.default_rng(0)
+    values, member = rng.normal(size=(12, 5)), np.arange(12) < 6
+    for covariate in (np.full(12, 3.0), 2.0 * member + 1):
+        with pytest.raises(ValueError, match="the covariates are the same in all subjects, or tell the groups or each other"):
+            group_difference(values, member, covariate[:, None], permutations=9)
+
+
 def test_bad_input():
     values, member = data(subjects=6)
     with pytest.raises(ValueError, match="1 subjects in the group and 5 outside; a comparison needs two of each"):

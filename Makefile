@@ -141,6 +141,10 @@ rehearsal: $(STAMP) ## docs/tasks.md: phantoms of both tasks from DICOM and BIDS
 	$(call PREPARE,ependymoma_gbm) --match ce-gd --slices-from masks --covariate grade
 	$(call TRY_CV,ependymoma_gbm) --overlay tasks/ependymoma_gbm $(COARSE_TUMOURS)
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/ependymoma_gbm_folds --name rehearsal_ependymoma_gbm
+	$(BIN)/python -W ignore benchmarks/picture.py --folds $(TRY)/parkinson_nm_200_folds --level 3 --output docs/figures/nigra.png \
+		--grade mild --grade moderate --grade severe
+	$(BIN)/python -W ignore benchmarks/picture.py --folds $(TRY)/ependymoma_gbm_folds --level 2 --output docs/figures/tumours.png \
+		--grade hemisphere --grade "fourth ventricle" --grade "lateral ventricle"
 	$(BIN)/python -W ignore benchmarks/slabs.py --cohort $(TRY)/parkinson_nm_80_drawn --data $(REAL)
 	$(BIN)/python -W ignore benchmarks/bias_field.py --cohort $(TRY)/parkinson_nm_80_drawn
 

@@ -50,8 +50,7 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
         SystemExit: status 1 at the end, if a subject could not be prepared; see failures.csv.
 
     Example:
-        >>> prepare(Choice(Path("my_bids"), match="ce-gd"), "my_study", Steps(), Study())  # doctest: +SKIP
-        PosixPath('/home/me/my_study/manifest.json')
+        >>> manifest = prepare(Choice(Path("my_bids"), match="ce-gd"), "my_study", Steps(), Study())  # doctest: +SKIP
     """
     choice, out = replace(choice, source=choice.source.expanduser().absolute()), Path(output).absolute()
     check_steps(steps)

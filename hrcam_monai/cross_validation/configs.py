@@ -145,6 +145,12 @@ def fold_overlays(
     return made
 
 
+def of_maps_alone(files: Mapping[str, Sequence[Path]], pairs: Sequence[str]) -> list[str]:
+    """The `key=value` that only inference knows, as map_class: changed, they cost new maps and no new training."""
+    trained = load(files["train"]) | load(files["evaluate"])
+    return sorted(pair for pair in pairs if all(top(key) not in trained for key in parse_settings([pair])))
+
+
 def write_overlays(folder: Path, overlays: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
     """The overlays as files `<workflow>.json` in a folder."""
     folder.mkdir(parents=True, exist_ok=True)

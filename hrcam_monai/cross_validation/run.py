@@ -24,11 +24,18 @@ from hrcam_monai.cross_validation.collect import (
     pooled_predictions,
     pooled_scores,
 )
-from hrcam_monai.cross_validation.configs import config_files, fold_overlays, load, parse_settings, write_overlays
+from hrcam_monai.cross_validation.configs import (
+    config_files,
+    fold_overlays,
+    load,
+    of_maps_alone,
+    parse_settings,
+    write_overlays,
+)
 from hrcam_monai.cross_validation.fold_run import FoldRun
 from hrcam_monai.cross_validation.folds import assign_folds, check_size, fold_manifest, subject_labels
 from hrcam_monai.cross_validation.page import markdown
-from hrcam_monai.cross_validation.settings import alone, enter
+from hrcam_monai.cross_validation.settings import MAPS, alone, enter
 from hrcam_monai.cross_validation.summary import cross_validation_summary
 from hrcam_monai.csv_files import write_csv
 from hrcam_monai.data.failures import Failures
@@ -197,7 +204,8 @@ def cross_validate(
         "dataset_dir": str(root),
         "images": cohort.manifest.data_hash(),
     }
-    told |= {"folds": folds, "seed": seed, "set": sorted(settings)}
+    maps = of_maps_alone(files, settings)
+    told |= {"folds": folds, "seed": seed, "set": sorted(set(settings) - set(maps)), MAPS: maps}
     told |= {workflow: [[p.name, fingerprint(p)] for p in listed] for workflow, listed in files.items()}
     with alone(output) as lock:
         enter(output, told, restart)

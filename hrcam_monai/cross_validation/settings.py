@@ -16,10 +16,13 @@ NAME = "settings.json"
 COMMAND = "cross-validate"
 OUTPUTS = ("maps", "overlays", "configs")  # folders, beside those of the folds
 LOCK = ".lock"
+MAPS = "set_of_maps"  # the settings that inference alone knows
 
 
 def enter(output: Path, settings: Mapping[str, Any], restart: bool = False) -> None:
     """Make the folder, or see that what it holds was made with these settings; `restart` clears it.
+
+    Where only the settings of `MAPS` differ, the maps are taken away, and the rest stays.
 
     Raises:
         ValueError: it was made with others, or holds something else.
@@ -32,15 +35,28 @@ def enter(output: Path, settings: Mapping[str, Any], restart: bool = False) -> N
     if not ours and any(not p.name.startswith(".") for p in output.iterdir()):
         raise ValueError(f"{output}: holds files of something else; choose another --output.")
     now = json.loads(json.dumps({"command": COMMAND, **settings}))
+    changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     if ours and restart:
         clear(output)
-    elif ours and before != now:
-        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    elif ours and changed == [MAPS]:
+        forget_maps(output)
+    elif ours and changed:
         raise ValueError(
             f"{output}: was made with other settings or images ({', '.join(changed)}); give the same again, choose another "
             "--output, or start anew with --restart."
         )
     write_json(now, path)
+
+
+def forget_maps(output: Path) -> None:
+    """Take away what inference has made, so that it is run again."""
+    for fold in output.glob("fold_[0-9]*"):
+        finished = fold / "finished.json"
+        if finished.is_file():
+            write_json([w for w in json.loads(finished.read_text()) if w != "inference"], finished)
+        shutil.rmtree(fold / "inference", ignore_errors=True)
+    for name in ("maps", "overlays"):
+        shutil.rmtree(output / name, ignore_errors=True)
 
 
 def clear(output: Path) -> None:

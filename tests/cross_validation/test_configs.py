@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hrcam_monai.cross_validation.configs import config_files, fold_overlays, load, parse_settings, with_references
+from hrcam_monai.cross_validation.configs import config_files, fold_overlays, load, of_maps_alone, parse_settings, with_references
 
 CLASSES = ["a", "b"]
 
@@ -72,6 +72,11 @@ def test_settings_that_would_do_nothing_or_end_late_are_refused(pair, message, b
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         fold_overlays(config_files(bundle_root, None, []), parse_settings([pair]), CLASSES, Path("/data"))
     assert str(caught.value).startswith(message)
+
+
+def test_what_inference_alone_knows(bundle_root):
+    pairs = ["map_class=b", "epochs=3", "spacing=[8,8,8]", "map_threshold=0.4"]
+    assert of_maps_alone(config_files(bundle_root, None, []), pairs) == ["map_class=b", "map_threshold=0.4"]
 
 
 def test_a_hyphen_is_an_underscore():

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from hrcam_monai.cross_validation.settings import alone, enter
+from hrcam_monai.cross_validation.settings import MAPS, alone, enter
 
 
 def test_the_same_settings_go_on_others_stop_and_restart_clears(tmp_path):
@@ -23,6 +24,22 @@ def test_the_same_settings_go_on_others_stop_and_restart_clears(tmp_path):
     assert not (out / "baseline_contrast_ratio.csv").exists()
     assert (out / "notes").is_dir()
     enter(out, {"seed": 1})
+
+
+def test_other_maps_cost_no_training(tmp_path):
+    out = tmp_path / "run"
+    enter(out, {"seed": 0, MAPS: []})
+    (out / "fold_0" / "inference").mkdir(parents=True)
+    (out / "fold_0" / "model.pt").touch()
+    (out / "fold_0" / "finished.json").write_text('["train", "evaluate", "inference"]')
+    (out / "maps").mkdir()
+    enter(out, {"seed": 0, MAPS: ["map_class=b"]})
+    assert (out / "fold_0" / "model.pt").is_file()
+    assert json.loads((out / "fold_0" / "finished.json").read_text()) == ["train", "evaluate"]
+    assert not (out / "fold_0" / "inference").exists()
+    assert not (out / "maps").exists()
+    with pytest.raises(ValueError, match=r"other settings or images \(seed, set_of_maps\)"):
+        enter(out, {"seed": 1, MAPS: []})
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

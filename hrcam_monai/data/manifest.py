@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from hrcam_monai.files import files_hash
 
 SPLITS = ("training", "validation", "test")
@@ -74,8 +76,8 @@ class Manifest:
     def data_hash(self) -> str:
         """sha256 of the content of every file that the entries name, of folders all that they hold."""
         named = sorted(Path(e[key]) for listed in self.entries.values() for e in listed for key in FILES if e.get(key))
-        files = [f for path in named for f in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-        return files_hash(f for f in files if f.is_file())
+        files = [f for path in named for f in (sorted(path.rglob("*")) if path.is_dir() else [path]) if f.is_file()]
+        return files_hash(tqdm(files, desc="images", unit="file", delay=2, leave=False))  # gigabytes take a minute
 
 
 def manifest_path(source: str | Path) -> Path:

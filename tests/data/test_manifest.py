@@ -36,6 +36,18 @@ def test_labels_become_indices_and_paths_absolute(tmp_path):
     assert load_manifest(tmp_path).items("training") == manifest.items("training")
 
 
+def test_other_data_another_hash(tmp_path):
+    first = load_manifest(write(tmp_path)).data_hash()
+    assert load_manifest(f"{tmp_path}/../{tmp_path.name}").data_hash() == first
+    (tmp_path / "c.nii").write_text("a mask, mended")
+    changed = load_manifest(tmp_path).data_hash()
+    assert changed != first
+    (tmp_path / "a.nii").unlink()
+    (tmp_path / "a.nii").mkdir()  # as a folder of DICOM
+    (tmp_path / "a.nii" / "1.dcm").write_text("slice")
+    assert load_manifest(tmp_path).data_hash() not in (first, changed)
+
+
 def test_monai_reads_the_same_list(cohort):
     theirs = load_decathlon_datalist(cohort / "manifest.json", is_segmentation=False, data_list_key="test")
     mine = load_manifest(cohort).items("test")

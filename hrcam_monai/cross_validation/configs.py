@@ -26,7 +26,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """`key=value` as on a command line; values as Python or JSON writes them, anything else is text.
 
     Raises:
-        ValueError: not of that form, given twice, or a key that cross-validation sets itself.
+        ValueError: not of that form, or a key that cross-validation sets itself.
 
     Example:
         >>> parse_settings(["epochs=3", "flip_axes=[1]", "group_key=grade"])

@@ -21,7 +21,7 @@ from hrcam_monai.group.page import markdown
 from hrcam_monai.group.peaks import peak_table
 from hrcam_monai.group.space import template
 from hrcam_monai.group.statistics import Difference, group_difference
-from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, have_regions, load_maps, with_covariates
+from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, load_maps, with_covariates
 from hrcam_monai.metrics.cohort import summarize
 
 ALL = "all"
@@ -191,7 +191,7 @@ def group_maps(
         "map_class": shown,
         "subjects": len(labels),
         "groups": group_lines(stack, inside, labels, seed),
-        "regions": "the substantia nigra" if have_regions(stack.subjects) else "the halves of the brain",
+        "regions": "the substantia nigra" if stack.nigral else "the halves of the brain",
         "maps": pages.maps,
         "notes": notes,
     }

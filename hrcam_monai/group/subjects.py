@@ -46,12 +46,14 @@ class Stack:
         subjects: those whose maps could be used.
         values: [N, X, Y, Z], logits, NaN outside the scan.
         sides: laterality index of each.
+        nigral: sides are those of the substantia nigra, by the regions that all subjects have; else of the brain's halves.
         mean_scan: [X, Y, Z], mean of the scans, each over its own 99th percentile; to see whether they are aligned.
     """
 
     subjects: list[Subject]
     values: np.ndarray
     sides: list[float]
+    nigral: bool
     mean_scan: np.ndarray
 
 
@@ -129,11 +131,6 @@ def covariate_table(subjects: Sequence[Subject], names: Sequence[str]) -> np.nda
     return np.array([[float(s.entry[name]) for name in names] for s in subjects]) if names else None
 
 
-def have_regions(subjects: Sequence[Subject]) -> bool:
-    """Whether all have regions: sides by the nigra and by the brain's halves are not of one kind."""
-    return all(subject.entry.get("regions") for subject in subjects)
-
-
 def _side(subject: Subject, values: np.ndarray, spacing: int, nigral: bool) -> float:
     """Laterality in the nigra by the subject's regions, else of the halves of the template."""
     if nigral:
@@ -161,7 +158,7 @@ def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bo
     kept, values, sides = [], [], []
     total = np.zeros(template(spacing)[0].shape)
     count = np.zeros_like(total)
-    nigral = have_regions(subjects)
+    nigral = all(subject.entry.get("regions") for subject in subjects)  # sides of both kinds are not to be mixed
     for subject in tqdm(subjects, desc="maps", unit="subject"):
         try:
             ways = [scan_to_template(file) for file, _ in subject.images]
@@ -181,7 +178,7 @@ def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bo
         total += np.nan_to_num(anatomy) / max(float(np.nanpercentile(anatomy, 99)), 1e-6)
     if not kept:
         raise ValueError(f"none of {len(subjects)} subjects can be used; {failures.path} says why.")
-    return Stack(kept, np.stack(values), sides, (total / np.maximum(count, 1)).astype(np.float32))
+    return Stack(kept, np.stack(values), sides, nigral, (total / np.maximum(count, 1)).astype(np.float32))
 
 
 def _ready(path: Path, fwhm: float, signed: bool) -> Any:

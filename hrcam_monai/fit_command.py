@@ -18,7 +18,7 @@ from hrcam_monai.predictions import fingerprint
 from hrcam_monai.weights import load_weights, save_weights
 
 GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "upright", "roi_size")
-TASK = ("crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
+TASK = ("in_channels", "resample", "crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
 
 
 def fixed_augmentation(augmentation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -70,13 +70,16 @@ def prepare(
 def changed_by_task(config: Mapping[str, Any], bundle_root: Path) -> dict[str, Any]:
     """The `TASK` keys of a training config that its overlays have changed: evaluation and inference must see images alike.
 
-    Those that are as in the bundle's train.json are left out, for the other workflows have their own. A crop moves masks, too.
+    Those that are as in the bundle's train.json are left out, for the other workflows have their own. What moves an image moves
+    its mask, too.
     """
     default = ConfigParser.load_config_file(bundle_root / "configs" / "train.json")
     told = {key: config[key] for key in TASK if key in config and config[key] != default.get(key)}
-    keys = told.get("crop", {}).get("keys", ["mask"])
-    if "mask" not in keys:
-        told["crop"] = told["crop"] | {"keys": [*([keys] if isinstance(keys, str) else keys), "mask"], "allow_missing_keys": True}
+    for step in ("resample", "crop"):
+        keys = told.get(step, {}).get("keys", ["mask"])
+        if "mask" not in keys:
+            moved = [*([keys] if isinstance(keys, str) else keys), "mask"]
+            told[step] = told[step] | {"keys": moved, "allow_missing_keys": True}
     return told
 
 

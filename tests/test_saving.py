@@ -4,15 +4,17 @@ import threading
 from concurrent.futures import Future
 
 import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import SaveImaged
+from PIL import Image
 
 from hrcam_monai.csv_files import read_csv
 from hrcam_monai.data import Failures
 from hrcam_monai.predictions import BEHIND, PredictionWriter
-from hrcam_monai.saving import SaveBehindd
+from hrcam_monai.saving import SaveBehindd, written_map
 from tests.subjects import CLASSES, engine_with, row
 
 OPTIONS = {"output_postfix": "map", "separate_folder": False, "resample": False, "print_log": False}
@@ -44,6 +46,21 @@ def test_the_next_subject_does_not_wait(tmp_path, monkeypatch):
     assert not any(future.done() for out in (first, second) for future in out["written"])
     free.set()
     assert all(future.result(10) for out in (first, second) for future in out["written"])
+
+
+def test_what_was_made_of_a_picture_becomes_one(tmp_path):
+    one = item("a") | {"file": "somewhere/a.PNG", "subject": "a"}
+    one["map"] = one["map"][..., :1]
+    one["label_map"] = MetaTensor(torch.ones(1, 4, 5, 1), meta=dict(one["map"].meta))
+    options = {k: v for k, v in OPTIONS.items() if k != "output_postfix"} | {"output_dir": tmp_path / "maps"}
+    assert written_map(tmp_path, "a").name == "a_map.nii.gz"
+    one = SaveBehindd("label_map", output_postfix="label", output_dtype=torch.uint8, **options)(
+        SaveBehindd("map", **options)(one)
+    )
+    assert [set(future.result()) >= {"map"} for future in one["written"]] == [True, True]
+    heat, label = (Image.open(written_map(tmp_path, "a", kind)) for kind in ("map", "label"))
+    assert (heat.mode, label.mode, heat.size, label.size) == ("F", "L", (4, 5), (4, 5))
+    assert (one["map"][0, ..., 0].numpy() == np.asarray(heat).T).all()
 
 
 def written(error=None):

@@ -6,8 +6,10 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, CropForegroundd, Invertd, Orientationd, ResizeWithPadOrCropd, Spacingd
+from PIL import Image
 
 from hrcam_monai.transforms import (
+    FitInPlaned,
     LabelMapd,
     LoadMaskd,
     LoadScand,
@@ -19,6 +21,7 @@ from hrcam_monai.transforms import (
     slice_weights,
 )
 from tests.conftest import save_head
+from tests.pictures import SIZE, draw
 
 OBLIQUE = nib.affines.from_matvec(
     np.array([[-0.98, 0.17, 0], [-0.17, -0.98, 0.1], [0, 0.1, 0.99]]) @ np.diag([0.9, 0.9, 3.0]), [12, 30, -20]
@@ -194,3 +197,38 @@ def test_folds_repeat_with_the_seed_and_leave_some_images_alone():
     alone = [torch.equal(out, image) for out in runs[0]]
     assert any(alone)
     assert not all(alone)
+
+
+@pytest.mark.parametrize("shape", [(60, 100), (100, 60), (7, 7)])
+def test_slices_fit_and_come_back(shape):
+    keys = ["image", "mask"]
+    affine = torch.diag(torch.tensor([1.0, -1.0, 3.0, 1.0], dtype=torch.float64))
+    values = torch.zeros(1, *shape, 2)
+    values[:, : shape[0] // 2] = 1
+    item = {k: MetaTensor(values.clone(), affine=affine) for k in keys}
+    steps = Compose([FitInPlaned(keys, 20), FitInPlaned("other", 20, allow_missing_keys=True)])
+    fitted = steps(item)
+    assert max(fitted["image"].shape[1:3]) == 20
+    assert fitted["image"].shape[3] == 2
+    assert round(20 * min(shape) / max(shape)) == min(fitted["image"].shape[1:3])
+    back = steps.inverse(fitted)
+    for key in keys:
+        assert back[key].shape == (1, *shape, 2)
+        np.testing.assert_allclose(back[key].affine, affine, atol=1e-6)
+        assert (back[key] - values).abs().mean() < 0.1
+
+
+def test_a_mask_that_is_a_picture_is_black_and_white(tmp_path):
+    draw(tmp_path / "a.png", 1, 0, mask=tmp_path / "mask.png")
+    load = Compose([LoadScand("image"), LoadMaskd()])
+    item = {"image": str(tmp_path / "a.png"), "subject": "a"}
+    assert load(item | {"mask": str(tmp_path / "mask.png")})["mask"].sum() == 64
+    grey = Image.open(tmp_path / "mask.png").resize((80, 64), Image.Resampling.BILINEAR).resize(SIZE, Image.Resampling.BILINEAR)
+    grey.save(tmp_path / "grey.png")
+    with pytest.raises(RuntimeError) as error:
+        load(item | {"mask": str(tmp_path / "grey.png")})
+    assert "grey.png: is a mask of" in str(error.value.__cause__)
+    Image.open(tmp_path / "mask.png").resize((80, 64)).save(tmp_path / "large.png")
+    with pytest.raises(RuntimeError) as error:
+        load(item | {"mask": str(tmp_path / "large.png")})
+    assert "mask is (80, 64, 1), its image (40, 32, 1); use the image's grid." in str(error.value.__cause__)

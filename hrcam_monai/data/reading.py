@@ -18,6 +18,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 from hrcam_monai.data.failures import reason
+from hrcam_monai.data.pictures import AFFINE, PictureError, is_picture, read_picture
 from hrcam_monai.data.sources import is_dicom
 
 if TYPE_CHECKING:
@@ -155,7 +156,9 @@ def read_nifti(path: str | Path, blank: bool = False) -> nib.Nifti1Image:
 
 
 def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaTensor:
-    """Read a volume: NIfTI, NRRD, MHA/MHD, or a folder with one DICOM series.
+    """Read a volume: NIfTI, NRRD, MHA/MHD, a folder with one DICOM series, or a picture (PNG, JPEG, TIFF).
+
+    A picture, and a file of two dimensions, is a volume of one slice.
 
     Args:
         path: file or DICOM folder.
@@ -166,7 +169,8 @@ def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaT
         float32 MetaTensor [channels, X, Y, Z] with its affine (RAS+ world).
 
     Raises:
-        ScanError: missing, empty, truncated or not an image; not 3-D; other channels; a side of zero; NaN or Inf; constant.
+        ScanError: missing, empty, truncated or not an image; fewer than two dimensions; other channels; a side of zero; NaN or
+            Inf; constant.
 
     Example:
         >>> read_scan("scan.nii.gz").shape  # doctest: +SKIP
@@ -183,8 +187,36 @@ def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaT
     nifti = file.name.lower().endswith((".nii", ".nii.gz"))
     if nifti and file.is_file():
         check_nifti(file)
+    if is_picture(file) and file.is_file():
+        image = _picture(file, channels)
+    else:
+        image = _volume(file, "NibabelReader" if nifti and file.is_file() else "ITKReader", channels)
+    image = image.float()  # type: ignore[assignment]
+    if not torch.isfinite(image).all():
+        bad = int((~torch.isfinite(image)).sum())
+        raise ScanError(f"{file}: {bad} voxels are NaN or infinite; replace them (0 outside the brain) and save again.")
+    if not blank and float(image.min()) == float(image.max()):
+        raise ScanError(f"{file}: every voxel is {float(image.min()):g}; it shows nothing: check how it was made.")
+    image.meta["original_channel_dim"] = 0
+    return image
+
+
+def _picture(file: Path, channels: int) -> MetaTensor:
+    """A picture as a volume of one slice [channels, X, Y, 1]."""
     try:
-        reader = "NibabelReader" if nifti and file.is_file() else "ITKReader"
+        pixels = read_picture(file, channels)
+    except PictureError as error:
+        raise ScanError(f"{file}: {error}") from None
+    except Exception as error:
+        raise unreadable(file, error) from None
+    affine = torch.from_numpy(AFFINE.copy())
+    meta = {"original_affine": affine.clone(), "spatial_shape": np.array(pixels.shape[1:]), "space": "RAS"}
+    return MetaTensor(torch.from_numpy(pixels), affine=affine, meta=meta)
+
+
+def _volume(file: Path, reader: str, channels: int) -> MetaTensor:
+    """A volume [channels, X, Y, Z]; one slice is a volume, too."""
+    try:
         image = LoadImage(reader, image_only=True, ensure_channel_first=False)(str(file))
     except Exception as error:
         raise unreadable(file, error) from None
@@ -198,14 +230,8 @@ def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaT
             f"{file}: has {found} channels or volumes (shape {tuple(image.shape)}), expected {channels}; "
             "save the one volume to use in a file of its own."
         )
+    if image.ndim == 2:  # one slice
+        image = image.unsqueeze(-1)
     if image.ndim < 3:
-        raise ScanError(f"{file}: is {image.ndim}-D (shape {tuple(image.shape)}), expected a 3-D volume.")
-    image = image.unsqueeze(0) if image.ndim == 3 else image.movedim(-1, 0)
-    image = image.to(torch.float32)
-    if not torch.isfinite(image).all():
-        bad = int((~torch.isfinite(image)).sum())
-        raise ScanError(f"{file}: {bad} voxels are NaN or infinite; replace them (0 outside the brain) and save again.")
-    if not blank and float(image.min()) == float(image.max()):
-        raise ScanError(f"{file}: every voxel is {float(image.min()):g}; it shows nothing: check how it was made.")
-    image.meta["original_channel_dim"] = 0
-    return image
+        raise ScanError(f"{file}: is {image.ndim}-D (shape {tuple(image.shape)}), expected a volume or a slice.")
+    return image.unsqueeze(0) if image.ndim == 3 else image.movedim(-1, 0)

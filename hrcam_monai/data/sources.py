@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
+from hrcam_monai.data.pictures import PICTURES
 from hrcam_monai.data.sidecar import prepared_with
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", *PICTURES)
 
 
 def is_scan(path: Path) -> bool:
-    """Whether the name is that of a volume that can be read, hidden files aside."""
+    """Whether the name is that of a volume or picture that can be read, hidden files aside."""
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 

@@ -16,9 +16,12 @@ from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
 from hrcam_monai.csv_files import read_csv
+from hrcam_monai.data.pictures import is_picture, read_picture
 from hrcam_monai.data.reading import read_nifti
 from hrcam_monai.distributed import is_main_process
 from hrcam_monai.predictions import read_predictions
+from hrcam_monai.report.figures import map_panel
+from hrcam_monai.saving import written_map
 
 logger = logging.getLogger(__name__)
 VIEWER_MM = 2.0  # voxel size of the page's viewers: a page of many subjects must still open
@@ -32,7 +35,8 @@ img{max-width:100%;margin-top:1rem}.failed{color:#a00}
 SCRIPT = """
 const viewers=JSON.parse(document.getElementById('viewers').textContent);
 function show(i){const v=viewers[i];document.querySelectorAll('tr').forEach(r=>r.classList.toggle('on',r.id==='row'+i));
-document.getElementById('name').textContent=v.name;document.getElementById('frame').srcdoc=v.page;
+document.getElementById('name').textContent=v.name;
+const frame=document.getElementById('frame');frame.hidden=!v.page;frame.srcdoc=v.page;
 document.getElementById('overlay').src=v.overlay;}
 if(viewers.length)show(0);
 """
@@ -95,6 +99,13 @@ def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, inte
     return viewer.get_standalone()
 
 
+def _draw_picture(file: str, heat: Path, title: str, overlay: Path, interactive: bool) -> str | None:
+    """Write the PNG overlay of a picture. It has one slice, so its page needs no viewer beside: an empty one, if it is wanted."""
+    picture, values = (read_picture(path, channels=3).mean(0)[:, ::-1, 0] for path in (file, heat))  # drawn from below upwards
+    map_panel(picture, values, title).save(overlay)
+    return "" if interactive else None
+
+
 def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
     """Overlays and `report.html` of a folder that inference wrote: predictions.csv, maps, failures.csv.
 
@@ -125,13 +136,17 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
         subject, predicted = row.get("subject", ""), row.get("predicted", "")
         probability = float(row[f"probability_{predicted}"])
         action = "no map"
-        heat = folder / "maps" / f"{subject}_map.nii.gz"
+        heat = written_map(folder, subject)
         if heat.is_file():
             overlay = folder / "overlays" / f"{subject}.png"
             title = f"{subject}: {predicted} (p = {probability:.2f})"
             if row.get("map_class", predicted) not in ("", predicted):
                 title += f", map of {row['map_class']}"
-            viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, len(viewers) < max_viewers)
+            room = len(viewers) < max_viewers
+            if is_picture(heat):
+                viewer = _draw_picture(row["file"], heat, title, overlay, room)
+            else:
+                viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, room)
             action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'
             if viewer is not None:
                 picture = "data:image/png;base64," + b64encode(overlay.read_bytes()).decode()

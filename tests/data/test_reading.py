@@ -61,7 +61,7 @@ def with_value(value):
         (with_value(np.inf), "1 voxels are NaN or infinite; replace them"),
         (np.full((4, 5, 6), 7, np.float32), "every voxel is 7; it shows nothing"),
         (np.random.rand(4, 5, 6, 3).astype(np.float32), r"has 3 channels or volumes \(shape \(4, 5, 6, 3\)\), expected 1"),
-        (np.random.rand(4, 5).astype(np.float32), r"is 2-D \(shape \(4, 5\)\), expected a 3-D volume"),
+        (np.random.rand(5).astype(np.float32), r"is 1-D \(shape \(5,\)\), expected a volume or a slice"),
     ],
 )
 def test_bad_voxels(tmp_path, array, message):

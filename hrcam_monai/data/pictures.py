@@ -1,0 +1,113 @@
+"""Pictures (PNG, JPEG, TIFF) as volumes of one slice, and maps back as pictures on the same pixels.
+
+A picture's first axis runs along its columns to the right, its second along its rows downwards; its affine says so
+(second axis towards -y), one unit a pixel, because pictures do not tell how large a pixel is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from hrcam_monai.files import whole
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+AFFINE = np.diag([1.0, -1.0, 1.0, 1.0])  # columns to the right, rows downwards
+GREY_TOLERANCE = 3  # of 255: how far JPEG drives the channels of a grey picture apart
+DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # modes of more than eight bits, which are grey
+
+
+class PictureError(ValueError):
+    """A picture that cannot be used: what is wrong with it, and what to do."""
+
+
+def is_picture(path: str | Path) -> bool:
+    """Whether the name is that of a picture.
+
+    Example:
+        >>> is_picture("slice_01.PNG"), is_picture("scan.nii.gz")
+        (True, False)
+    """
+    return Path(path).suffix.lower() in PICTURES
+
+
+def read_picture(path: str | Path, channels: int = 1) -> np.ndarray:
+    """The pixels of a picture as a volume of one slice, float32 [channels, columns, rows, 1].
+
+    Turned as its EXIF says. Palettes and CMYK become RGB; a grey picture may have its value in three channels; what is wholly
+    transparent is 0. 16 bits and floating-point values stay as they are.
+
+    Args:
+        path: PNG, JPEG or TIFF.
+        channels: 1 for grey, 3 for colour (a grey picture then gives the same three times).
+
+    Raises:
+        PictureError: several pages, colour where grey is expected, partly transparent, or other channels than 1 and 3.
+        OSError: not a picture, or cut short.
+
+    Example:
+        >>> read_picture("slice.png").shape  # doctest: +SKIP
+        (1, 256, 256, 1)
+    """
+    if channels not in (1, 3):
+        raise PictureError(f"is a picture, but {channels} channels are expected; pictures give 1 (grey) or 3 (colour).")
+    with Image.open(path) as opened:
+        pages = getattr(opened, "n_frames", 1)
+        if pages > 1:
+            raise PictureError(f"holds {pages} pages; save the one to use in a file of its own.")
+        pixels = _pixels(ImageOps.exif_transpose(opened))
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], channels, axis=2)
+    elif channels == 1:
+        spread = float(np.ptp(pixels, axis=2).max())
+        if spread > GREY_TOLERANCE:
+            raise PictureError(
+                "is in colour, but one grey channel is expected; convert it to grey, or train with --in_channels 3."
+            )
+        pixels = pixels.mean(axis=2, keepdims=True)
+    return np.ascontiguousarray(pixels.transpose(2, 1, 0)[..., None], dtype=np.float32)  # [rows, columns, C] before
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """[rows, columns] of a grey picture, [rows, columns, 3] of any other."""
+    if picture.mode in DEEP:
+        return np.asarray(picture)
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    if "transparency" in picture.info or picture.mode in ("PA", "La", "RGBa"):
+        picture = picture.convert("RGBA")
+    if picture.mode not in ("L", "LA", "RGB", "RGBA"):
+        picture = picture.convert("RGB")  # palette, CMYK, YCbCr, LAB, HSV
+    values = np.asarray(picture)
+    if picture.mode not in ("LA", "RGBA"):
+        return values
+    alpha = values[..., -1:]
+    if not np.isin(alpha, (0, 255)).all():
+        raise PictureError("is partly transparent, so what its pixels show is not known; save it without an alpha channel.")
+    opaque = values[..., :-1] * (alpha == 255)
+    return opaque[..., 0] if picture.mode == "LA" else opaque
+
+
+def black_and_white(pixels: np.ndarray) -> np.ndarray:
+    """The mask that a picture shows: 1 where it is not black.
+
+    Raises:
+        PictureError: bright grey values, as smooth edges or JPEG make them: where the mask ends is not known. Small values, as
+            label maps have them, are labels.
+    """
+    values = np.unique(pixels)
+    if len(values) > 2 and values[-1] > 127:
+        raise PictureError(
+            f"is a mask of {len(values)} grey values from {values[0]:g} to {values[-1]:g}, so its edge is not known; "
+            "save it in black and white, as PNG."
+        )
+    return (pixels > 0).astype(np.float32)
+
+
+def write_picture(array: np.ndarray, path: Path) -> None:
+    """A volume of one slice [columns, rows, 1] as a picture: TIFF keeps floating-point values, PNG takes uint8."""
+    picture = Image.fromarray(np.ascontiguousarray(array[..., 0].T))
+    with whole(path) as partial:
+        picture.save(partial)

@@ -1,0 +1,63 @@
+"""The pictures overlay, as a user lists it: train, evaluate and infer on PNG, in grey and in colour, and JPEG."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+from PIL import Image
+
+from hrcam_monai.csv_files import read_csv
+from hrcam_monai.weights import save_weights
+from tests.bundle.runs import run
+from tests.pictures import SIZE, picture_cohort
+
+OPTIONS = {"roi_size": [24, 24, 1], "backbone::channels": [4, 6], "backbone::convs": [1, 1], "classes": ["none", "square"]}
+QUICK = {"base_epochs": 1, "epochs": 1, "val_interval": 1, "batch_size": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suffix", "colour"), [(".png", False), (".jpg", True)], ids=["grey-png", "colour-jpeg"])
+def test_trains_evaluates_and_infers(tmp_path, suffix, colour):
+    cohort = picture_cohort(tmp_path / "cohort", suffix=suffix, colour=colour)
+    options = OPTIONS | {"cwd": tmp_path, "dataset_dir": cohort, "in_channels": 3 if colour else 1}
+    done = run("train", "pictures", output_dir=tmp_path / "run", **options, **QUICK)
+    assert done.returncode == 0, done.stderr
+    options |= {"checkpoint": tmp_path / "run" / "model.pt", "num_workers": 0}
+
+    done = run("evaluate", "pictures", output_dir=tmp_path / "eval", **options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "eval" / "metrics.json").read_text())["localization"]["subjects_with_mask"] == 2
+
+    done = run("inference", "pictures", output_dir=tmp_path / "maps", split="test", **options)
+    assert done.returncode == 0, done.stderr
+    rows = read_csv(tmp_path / "maps" / "predictions.csv")
+    assert len(rows) == 4
+    for row in rows:
+        heat = Image.open(tmp_path / "maps" / "maps" / f"{row['subject']}_map.tif")
+        label = Image.open(tmp_path / "maps" / "maps" / f"{row['subject']}_label.png")
+        assert heat.size == label.size == SIZE
+        assert heat.mode == "F"
+        assert np.isfinite(np.asarray(heat)).all()
+        assert (tmp_path / "maps" / "overlays" / f"{row['subject']}.png").is_file()
+    assert (tmp_path / "maps" / "report.html").is_file()
+
+
+def test_a_colour_picture_where_grey_is_expected_costs_itself_alone(tmp_path, bundle_root):
+    cohort = picture_cohort(tmp_path / "cohort")
+    grey = Image.open(cohort / "images" / "test0.png")
+    Image.merge("RGB", (grey, grey.point(lambda v: v // 2), grey)).save(cohort / "images" / "test0.png")
+    parser = ConfigParser()
+    parser.read_config([bundle_root / "configs" / "inference.json", bundle_root / "configs" / "pictures.json"])
+    for key, value in OPTIONS.items():
+        parser[key] = value
+    save_weights(parser.get_parsed_content("network_def"), tmp_path / "model.pt")
+    options = OPTIONS | {"cwd": tmp_path, "dataset_dir": cohort, "checkpoint": tmp_path / "model.pt", "num_workers": 0}
+    done = run("inference", "pictures", output_dir=tmp_path / "maps", split="test", **options)
+    assert done.returncode == 1
+    (failed,) = read_csv(tmp_path / "maps" / "failures.csv")
+    assert failed["subject"] == "test0"
+    assert failed["error"].startswith(f"{cohort / 'images' / 'test0.png'}: is in colour, but one grey channel is expected;")
+    assert len(read_csv(tmp_path / "maps" / "predictions.csv")) == 3

@@ -1,4 +1,4 @@
-"""Compare methods over a cohort: a row a subject and method, a table with intervals, and figures."""
+"""Compare methods over a cohort: a row a scan and method, a table with intervals, and figures."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Comparison:
             lesion = marked and "mask" in data and bool((data["mask"] > 0.5).any())
             drawn = measured
             measured += lesion
-            if data["subject"] in rows.subjects:
+            if scan_of(data) in rows.scans:
                 continue
             rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, draw=drawn < self.panels))
         summary = environment(self.seed) | comparison_summary(
@@ -144,7 +144,8 @@ class Comparison:
         """Rows of one subject: one a network with its logits; with a lesion one a method besides."""
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
         image = image.to(next(self.candidates[0].network.parameters()).device)
-        common = {"subject": data["subject"], "group": str(data.get(self.group_key, "")), "label": label}
+        subject, file = scan_of(data)
+        common = {"subject": subject, "file": file, "group": str(data.get(self.group_key, "")), "label": label}
         rows = []
         maps: dict[str, Tensor] = {}
         owner: dict[str, Candidate] = {}
@@ -173,6 +174,8 @@ class Comparison:
             shown = {n: m.cpu().numpy() for n, m in maps.items() if "alone" not in n}
             (self.folder / "panels").mkdir(exist_ok=True)
             path = self.folder / "panels" / f"{data['subject']}.png"
+            if path.is_file():  # of another scan
+                path = path.with_stem(f"{path.stem}_{Path(file).name.partition('.')[0]}")
             comparison_panel(image[0, 0].cpu().numpy(), mask.numpy(), shown, path, str(common["group"]))
         return rows
 
@@ -183,6 +186,16 @@ class Comparison:
         scores["false_peaks"] = " ".join(f"{v:.5g}" for v in detection.wrong[0])
         scores["lesion_peaks"] = " ".join(f"{v:.5g}" for v in detection.hit[0])
         return scores
+
+
+def scan_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """What tells a row from others: the subject, and the file, for one may have several scans.
+
+    Example:
+        >>> scan_of({"subject": "sub-01", "file": "sub-01_ses-2.nii.gz"})
+        ('sub-01', 'sub-01_ses-2.nii.gz')
+    """
+    return str(row["subject"]), str(row.get("file", ""))
 
 
 def faithfulness_scores(candidate: Candidate, image: Tensor, heat: Tensor, class_idx: int) -> dict[str, float]:
@@ -206,7 +219,7 @@ def faithfulness_scores(candidate: Candidate, image: Tensor, heat: Tensor, class
 
 
 COLUMNS = (
-    *("subject", "group", "label", "network", "method", "probability"),
+    *("subject", "file", "group", "label", "network", "method", "probability"),
     *("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
     *("laterality", "same_side", "false_peaks", "lesion_peaks", "deletion_auc", "insertion_auc"),
 )
@@ -214,23 +227,23 @@ FORM = ".6g"  # of floats: peaks and areas differ by orders of magnitude
 
 
 class RowFile:
-    """Rows in a CSV file that grows subject by subject.
+    """Rows in a CSV file that grows scan by scan.
 
     Args:
         path: the file.
-        resume: keep what it holds; otherwise it starts anew.
+        resume: keep what it holds; otherwise it starts anew, as it does where rows do not name their files.
     """
 
     def __init__(self, path: Path, resume: bool = False) -> None:
         self.path = path
         self.rows: list[dict[str, Any]] = []
         if resume and path.exists():
-            self.rows = list(read_csv(path))
-        self.subjects = {r["subject"] for r in self.rows}
+            self.rows = [row for row in read_csv(path) if "file" in row]
+        self.scans = set(map(scan_of, self.rows))
         write_csv(path, self.rows, COLUMNS, FORM)  # without a line that an interruption has cut
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """The rows of one subject."""
+        """The rows of one scan."""
         append_csv(self.path, rows, COLUMNS, FORM)
         self.rows += rows
-        self.subjects |= {r["subject"] for r in rows}
+        self.scans |= set(map(scan_of, rows))

@@ -24,8 +24,21 @@ def numbers(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     return np.array([float(r[key]) if r.get(key, "") not in ("", None) else np.nan for r in rows])
 
 
+def of_subjects(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """One number a subject: the mean of a column over its scans, of those that have one.
+
+    Example:
+        >>> of_subjects([{"subject": "a", "energy": 1}, {"subject": "a", "energy": 0}, {"subject": "b", "energy": 1}], "energy")
+        array([0.5, 1. ])
+    """
+    found: dict[str, list[float]] = {}
+    for row, value in zip(rows, numbers(rows, key), strict=True):
+        found.setdefault(str(row["subject"]), []).append(value)
+    return np.array([np.nanmean(v) if np.isfinite(v).any() else np.nan for v in found.values()])
+
+
 def froc_score(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Mean sensitivity at 0.25 to 4 false peaks a subject."""
+    """Mean sensitivity at 0.25 to 4 false peaks a scan."""
     detection = LesionDetection()
     detection.wrong = [np.array(str(r["false_peaks"]).split(), dtype=float) for r in rows]
     detection.hit = [np.array(str(r["lesion_peaks"]).split(), dtype=float) for r in rows]
@@ -41,7 +54,8 @@ def comparison_summary(
 ) -> dict[str, Any]:
     """Lines of classification by network and of localisation by method, each over all subjects and by group.
 
-    Intervals are 95 % bootstrap intervals over subjects. What a group is told from: see `told_from`.
+    Of several scans of a subject their mean counts. Intervals are 95 % bootstrap intervals over subjects. What a group is
+    told from: see `told_from`.
     """
     groups = sorted({r["group"] for r in rows if r["method"] and r["group"]})
     found = [*groups, ALL] if len(groups) > 1 else [ALL]
@@ -67,16 +81,17 @@ def _classification(
     own: Sequence[Mapping[str, Any]] = [r for r in rows if r["network"] == network and not r["method"]]
     own = own if group == ALL else told_from(own, group, first_is_finding)
     labels, scores = numbers(own, "label").astype(int).clip(0, 1), numbers(own, "probability")
-    pairs = np.stack([1 - scores, scores], 1)
-    ends = bootstrap_interval(roc_auc, labels, pairs, samples=samples, seed=seed)
-    return {"network": network, "group": group, "subjects": len(own), "auc": roc_auc(labels, pairs), "auc_ci95": list(ends)}
+    pairs, names = np.stack([1 - scores, scores], 1), np.array([str(r["subject"]) for r in own])
+    ends = bootstrap_interval(roc_auc, labels, pairs, samples=samples, seed=seed, subjects=names)
+    found = {"network": network, "group": group, "subjects": len(set(names)), "scans": len(own)}
+    return found | {"auc": roc_auc(labels, pairs), "auc_ci95": list(ends)}
 
 
 def _localization(rows: Sequence[Mapping[str, Any]], method: str, group: str, samples: int, seed: int) -> dict[str, Any]:
     own = [r for r in rows if r["method"] == method and group in (ALL, r["group"])]
-    line: dict[str, Any] = {"method": method, "group": group, "subjects": len(own)}
+    line: dict[str, Any] = {"method": method, "group": group, "subjects": len({r["subject"] for r in own}), "scans": len(own)}
     for key in MEASURES:
-        summary = summarize(numbers(own, key), samples, seed)
+        summary = summarize(of_subjects(own, key), samples, seed)
         if summary.subjects:
             line[key], line[f"{key}_ci95"] = summary.mean, [summary.low, summary.high]
     return line | {"froc": froc_score(own)}

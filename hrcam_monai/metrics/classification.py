@@ -57,11 +57,17 @@ def auc_or_chance(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def bootstrap_interval(
-    statistic: Callable[..., float], *arrays: np.ndarray, samples: int = 1000, seed: int = 0, level: float = 0.95
+    statistic: Callable[..., float],
+    *arrays: np.ndarray,
+    samples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    subjects: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Percentile interval of a statistic over resampled subjects; draws on which it is not defined are left out.
 
-    NaN for both ends where it is not defined on all of them.
+    NaN for both ends where it is not defined on all of them. With `subjects`, the name of each row's, all rows of a subject
+    are drawn together.
 
     Example:
         >>> bootstrap_interval(np.mean, np.ones(10))
@@ -70,10 +76,19 @@ def bootstrap_interval(
     if not np.isfinite(statistic(*arrays)):
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
+    if subjects is not None and len(names := np.unique(subjects)) < len(subjects):
+        rows = [np.flatnonzero(subjects == name) for name in names]
+        picks = rng.integers(len(names), size=(samples, len(names)))
+        index = [np.concatenate([rows[i] for i in pick]) for pick in picks]
+        return _ends(np.array([statistic(*(a[i] for a in arrays)) for i in index]), level)
     count = len(arrays[0])
     drawn = rng.integers(count, size=(samples, count))
     one_by_one = statistic is not np.mean  # the mean, by far the most frequent, takes all draws at once
     values = np.array([statistic(*(a[i] for a in arrays)) for i in drawn]) if one_by_one else arrays[0][drawn].mean(1)
+    return _ends(values, level)
+
+
+def _ends(values: np.ndarray, level: float) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")

@@ -87,7 +87,7 @@ def test_a_stopped_run_goes_on(tmp_path):
     options = {"methods": ["MONAI Grad-CAM"], "panels": 0, "samples": 20}
     whole = Comparison(data, nets, tmp_path / "whole", **options).run()
     Comparison(data[:3], nets, tmp_path / "parts", **options).run()
-    assert RowFile(tmp_path / "parts" / "per_subject.csv", resume=True).subjects == {"s0", "s1", "s2"}
+    assert RowFile(tmp_path / "parts" / "per_subject.csv", resume=True).scans == {("s0", ""), ("s1", ""), ("s2", "")}
     found = Comparison(data, nets, tmp_path / "parts", resume=True, **options).run()
     assert (tmp_path / "parts" / "per_subject.csv").read_text() == (tmp_path / "whole" / "per_subject.csv").read_text()
     for a, b in zip(found["localization"], whole["localization"], strict=True):
@@ -125,3 +125,18 @@ def test_bad_input(tmp_path):
         Comparison([], [one, one], tmp_path)
     with pytest.raises(ValueError, match="no network 'x' to run peers on; choose among joint"):
         Comparison([], [one], tmp_path, peers_on=["x"])
+
+
+def test_two_scans_of_a_subject_are_two_rows_and_one_subject(tmp_path):
+    data = [d | {"subject": f"s{i % 3}", "file": f"{i}.nii.gz"} for i, d in enumerate(subjects())]
+    options = {"methods": ["MONAI Grad-CAM"], "spacing": (2, 2, 2), "panels": 2, "samples": 20}
+    first = Comparison(data[:4], candidates(), tmp_path, **options).run()
+    summary = Comparison(data, candidates(), tmp_path, resume=True, **options).run()
+    whole = [
+        next(x for x in s["localization"] if x["method"] == "HR-CAM, joint" and x["group"] == "all") for s in (first, summary)
+    ]
+    assert [(x["subjects"], x["scans"]) for x in whole] == [(2, 2), (3, 3)]
+    assert [(x["subjects"], x["scans"]) for x in summary["classification"] if x["group"] == "all"] == [(3, 6), (3, 6)]
+    with (tmp_path / "per_subject.csv").open() as stream:
+        own = [r for r in csv.DictReader(stream) if r["method"] == "" and r["network"] == "joint"]
+    assert [(r["subject"], r["file"]) for r in own] == [(d["subject"], d["file"]) for d in data]

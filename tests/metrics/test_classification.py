@@ -45,3 +45,11 @@ def test_interval_shrinks_with_subjects_and_repeats_with_the_seed():
     width = [np.diff(bootstrap_interval(np.mean, x))[0] for x in (few, many)]
     assert width[0] > 5 * width[1]
     assert bootstrap_interval(np.mean, few, seed=1) == bootstrap_interval(np.mean, few, seed=1)
+
+
+def test_all_rows_of_a_subject_are_drawn_together():
+    values = np.repeat(np.random.default_rng(0).normal(size=12), 25)
+    names = np.repeat(np.arange(12), 25)
+    alone, together = (bootstrap_interval(np.mean, values, subjects=s) for s in (None, names))
+    assert together[1] - together[0] > 3 * (alone[1] - alone[0])
+    assert bootstrap_interval(np.mean, values[::25]) == bootstrap_interval(np.mean, values[::25], subjects=names[::25])

@@ -181,10 +181,11 @@ class RandSlicesd(Randomizable, MapTransform):
         keys: volumes to slice.
         num_samples: slices drawn of each volume.
         slice_axis: spatial axis to slice along.
+        allow_missing_keys: skip entries that are not there (seeds).
     """
 
-    def __init__(self, keys: KeysCollection, num_samples: int = 1, slice_axis: int = 2) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: KeysCollection, num_samples: int = 1, slice_axis: int = 2, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.num_samples = num_samples
         self.slice_axis = slice_axis
 

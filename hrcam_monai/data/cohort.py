@@ -42,6 +42,10 @@ class CachedCohort(CacheDataset):
         self.failures = failures
         super().__init__(list(data), transform, num_workers=num_workers, copy_cache=True)
 
+    def items(self) -> list[dict[str, Any]]:
+        """The preprocessed subjects themselves, in order: what is added to one is there whenever it is drawn."""
+        return self._cache  # type: ignore[return-value]
+
     def _load_cache_item(self, idx: int) -> Any:
         try:
             return super()._load_cache_item(idx)

@@ -1,0 +1,130 @@
+"""An Ignite handler that gives each training image its seeds: first from the plain CNN, later from the network's own maps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, combinations
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hrcam_monai.data.cohort import CachedCohort
+from hrcam_monai.distributed import is_main_process, wait
+from hrcam_monai.files import whole
+from hrcam_monai.losses import pixel_log_probabilities
+from hrcam_monai.networks import HRCAMNet, find_taps
+from hrcam_monai.networks.modes import evaluating
+from hrcam_monai.seeds.edges import along_edges
+from hrcam_monai.seeds.layer_cam import layer_cam, scaled
+
+logger = logging.getLogger(__name__)
+SEEDS = "seeds"  # key of an item: how likely each voxel shows the finding that its image is labelled with
+BATCH = 32  # images, or slices, at once
+
+
+class SeedHandler:
+    """Makes the seeds that `MapLoss(seeds=...)` teaches: for each training image a map in [0, 1] of the finding it is labelled
+    with, from the image labels alone.
+
+    Before the first epoch they are the mean LayerCAM of the plain CNN, whose fine levels hold outlines that no class map has
+    learnt yet; in the epochs of `renew` they are the probabilities of the network's own class maps. Both are read through
+    flips, moved along the image's edges and scaled to a maximum of 1: a labelled finding must be somewhere. Images of the
+    reference class have none. Seeds are kept in the run's folder, so that a resumed training goes on with the same.
+
+    Args:
+        dataset: the training images; each cached item gets `seeds` on its image's grid.
+        classifier: the plain CNN, trained; the network's backbone.
+        network: the HRCAMNet that is trained.
+        run_dir: folder of `seeds_epoch*.pt`.
+        flip_axes: spatial axes that images are mirrored along to be read.
+        slice_axis: of volumes that a 2-D network runs along; None where it takes the image whole.
+        renew: epochs before which the network's own maps take over; none by default.
+        power: of the LayerCAM maps, whose background is not zero: what is weak in them counts less.
+
+    Example:
+        >>> SeedHandler(dataset, net.backbone, net, "runs/train", flip_axes=[0]).attach(trainer)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        dataset: CachedCohort,
+        classifier: nn.Module,
+        network: HRCAMNet,
+        run_dir: str | Path,
+        flip_axes: Sequence[int] = (),
+        slice_axis: int | None = None,
+        renew: Sequence[int] = (),
+        power: float = 2.0,
+    ) -> None:
+        self.dataset = dataset
+        self.classifier = classifier
+        self.network = network
+        self.folder = Path(run_dir)
+        axes = [a + 2 for a in flip_axes]
+        self.mirrors = [list(c) for c in chain(*(combinations(axes, n) for n in range(len(axes) + 1)))]
+        self.slice_axis = slice_axis
+        self.epochs = sorted({1, *renew})
+        self.power = power
+        self.given = 0  # the epoch that the dataset's seeds are of
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.give)
+
+    def give(self, engine: Engine) -> None:
+        """Give the dataset the seeds of this epoch, unless it has them."""
+        due = max(e for e in self.epochs if e <= engine.state.epoch)
+        if due == self.given:
+            return
+        path = self.folder / f"seeds_epoch{due}.pt"
+        if due < engine.state.epoch and path.is_file():  # of the run that is resumed
+            seeds = torch.load(path, weights_only=True)
+        else:
+            seeds = list(self._made(self._from_classifier if due == 1 else self._from_network))
+            if is_main_process():
+                with whole(path) as partial:
+                    torch.save(seeds, partial)
+            wait()
+        for item, seed in zip(self.dataset.items(), seeds, strict=True):
+            item[SEEDS] = MetaTensor(seed, meta=dict(item["image"].meta))
+        self.given = due
+
+    def _made(self, read: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensor]:
+        """The seeds [1, *spatial] of each image, half precision."""
+        device = next(self.network.parameters()).device
+        for item in tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False):
+            image, label = item["image"].as_tensor(), int(item["label"])
+            if label == self.network.head.reference:
+                yield torch.zeros_like(image[:1], dtype=torch.float16)
+                continue
+            slices = image[None] if self.slice_axis is None else image.movedim(self.slice_axis + 1, 0)
+            parts = []
+            for part in slices.to(device).split(BATCH):
+                labels = torch.full([len(part)], label, device=device)
+                found = torch.stack([read(part.flip(axes), labels).flip(axes) for axes in self.mirrors]).mean(dim=0)
+                parts.append(along_edges(found, part).cpu())
+            seeds = torch.cat(parts)
+            seeds = seeds[0] if self.slice_axis is None else seeds.movedim(0, self.slice_axis + 1)
+            seeds = scaled(seeds[None])[0]
+            yield (seeds**self.power if read == self._from_classifier else seeds).half()
+
+    def _from_classifier(self, images: Tensor, labels: Tensor) -> Tensor:
+        taps = find_taps(self.classifier, (1, *images.shape[1:]))
+        return layer_cam(self.classifier, images, labels, taps)
+
+    def _from_network(self, images: Tensor, labels: Tensor) -> Tensor:
+        with evaluating(self.network):
+            logs, shift = pixel_log_probabilities(self.network.class_maps(images)[1], self.network.head.reference)
+        return torch.stack([one[label + shift] for one, label in zip(logs.exp(), labels, strict=True)])[:, None]
+
+
+def image_and_target(batch: Any, device: Any = None, non_blocking: bool = False, **_: Any) -> tuple[Any, Any]:
+    """A batch for MONAI's trainer (`prepare_batch`): the image; the label, with the seeds where there are some."""
+    image = batch["image"].to(device=device, non_blocking=non_blocking)
+    target = {k: torch.as_tensor(batch[k]).to(device=device, non_blocking=non_blocking) for k in ("label", SEEDS) if k in batch}
+    return image, target if SEEDS in target else target["label"]

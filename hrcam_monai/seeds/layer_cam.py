@@ -1,0 +1,56 @@
+"""LayerCAM of every resolution of a classifier, averaged: where its first maps come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hrcam_monai.networks.level_head import upsample
+from hrcam_monai.networks.modes import evaluating
+from hrcam_monai.networks.taps import record
+
+
+def scaled(maps: Tensor) -> Tensor:
+    """Maps [B, 1, *spatial], not negative, each divided by its maximum; an empty one stays empty.
+
+    Example:
+        >>> scaled(torch.tensor([[[2.0, 4.0]]]))
+        tensor([[[0.5000, 1.0000]]])
+    """
+    top = maps.flatten(1).amax(1).clamp(min=1e-12)
+    return maps / top.view([-1] + [1] * (maps.ndim - 1))
+
+
+def layer_cam(classifier: nn.Module, images: Tensor, labels: Tensor, taps: Sequence[str]) -> Tensor:
+    """The mean over the taps of LayerCAM (Jiang et al., TIP 2021, equation 7), each map scaled to a maximum of 1.
+
+    The score is the label's logit against the mean of all, which is what the softmax sees.
+
+    Args:
+        classifier: puts out logits [B, K].
+        images: [B, C, *spatial].
+        labels: [B].
+        taps: names of its modules; see `find_taps`.
+
+    Returns:
+        [B, 1, *spatial] in [0, 1], without gradient.
+
+    Example:
+        >>> from hrcam_monai.networks import StageCNN
+        >>> layer_cam(StageCNN(), torch.rand(2, 1, 32, 32), torch.tensor([0, 1]), ["stages.1", "stages.3"]).shape
+        torch.Size([2, 1, 32, 32])
+    """
+    size = list(images.shape[2:])
+    # the gradient begins at the image, so that it also reaches features of layers whose weights are frozen
+    with evaluating(classifier), torch.enable_grad(), record(classifier, taps, len(size)) as seen:
+        logits = classifier(images.detach().requires_grad_())
+        score = logits.gather(1, labels.view(-1, 1)).sum() - logits.mean(dim=1).sum()
+        features = [seen[name] for name in taps]
+        gradients = torch.autograd.grad(score, features)
+    total = torch.zeros(len(images), 1, *size, device=images.device)
+    for feature, gradient in zip(features, gradients, strict=True):
+        own = (feature.detach() * gradient.clamp(min=0)).sum(dim=1, keepdim=True).clamp(min=0).float()
+        total += scaled(upsample(own, size))
+    return total / len(features)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+
+from hrcam_monai.data import CachedCohort, Failures
+from hrcam_monai.networks import HRCAMNet, StageCNN
+from hrcam_monai.seeds import SeedHandler
+from hrcam_monai.seeds.handler import image_and_target
+
+
+def cohort(folder, shape=(24, 20, 1)):
+    """A bright square where the label is 1."""
+    items = []
+    for i in range(4):
+        image = torch.rand(1, *shape)
+        image[:, 4:10, 4:10] += 3 * (i % 2)
+        items.append({"image": MetaTensor(image), "label": i % 2, "subject": f"s{i}"})
+    return CachedCohort(items, lambda item: item, Failures(folder), num_workers=1)
+
+
+def network(reference=0, dims=2, classes=2):
+    torch.manual_seed(3)
+    return HRCAMNet(
+        StageCNN(dims, num_classes=classes, channels=(4, 6), convs=(1, 1)), classes, spatial_dims=dims, reference=reference
+    )
+
+
+def run(handler, epochs=3):
+    engine = Engine(lambda *_: None)
+    handler.attach(engine)
+    given = []
+    engine.add_event_handler("EPOCH_COMPLETED", lambda _: given.append([i["seeds"].clone() for i in handler.dataset.items()]))
+    engine.run([0], max_epochs=epochs)
+    return given
+
+
+@pytest.mark.parametrize(("dims", "axis"), [(2, 2), (3, None)], ids=["slices", "volumes"])
+def test_seeds_lie_on_the_images_grid_and_the_reference_has_none(tmp_path, dims, axis):
+    data, net = cohort(tmp_path, (24, 20, 8)), network(dims=dims)
+    (seeds,) = run(SeedHandler(data, net.backbone, net, tmp_path, flip_axes=[0], slice_axis=axis), epochs=1)
+    for item, seed in zip(data.items(), seeds, strict=True):
+        assert seed.shape == item["image"].shape
+        assert float(seed.max()) == (1.0 if item["label"] else 0.0)
+        assert float(seed.min()) >= 0
+
+
+def test_of_classes_that_are_all_findings_each_image_has_seeds(tmp_path):
+    data, net = cohort(tmp_path), network(reference=None)
+    (seeds,) = run(SeedHandler(data, net.backbone, net, tmp_path, slice_axis=2), epochs=1)
+    assert [float(s.max()) for s in seeds] == [1, 1, 1, 1]
+
+
+def test_the_networks_own_maps_take_over_and_a_resumed_run_has_the_same(tmp_path):
+    data, net = cohort(tmp_path), network()
+    options = {"flip_axes": [0, 1], "slice_axis": 2, "renew": [2]}
+    first, second, third = run(SeedHandler(data, net.backbone, net, tmp_path, **options))
+    assert not torch.equal(first[1], second[1])
+    assert all(map(torch.equal, second, third))
+    other = network()  # whose weights have moved on
+    with torch.no_grad():
+        other.head.weight.add_(1)
+    handler, engine = SeedHandler(cohort(tmp_path), other.backbone, other, tmp_path, **options), Engine(lambda *_: None)
+    engine.state.epoch = 3
+    handler.give(engine)
+    assert all(torch.equal(item["seeds"], seed) for item, seed in zip(handler.dataset.items(), third, strict=True))
+
+
+def test_a_batch_brings_its_seeds_as_target():
+    batch = {"image": torch.rand(2, 1, 4, 4), "label": torch.tensor([0, 1])}
+    assert torch.equal(image_and_target(batch)[1], batch["label"])
+    image, target = image_and_target(batch | {"seeds": torch.rand(2, 1, 4, 4)}, device="cpu")
+    assert image.shape == (2, 1, 4, 4)
+    assert set(target) == {"label", "seeds"}

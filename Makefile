@@ -97,6 +97,13 @@ evidence: $(foreach t,$(TEST_SETS),$(foreach s,$(SEEDS),$(RESULTS)/compare_$(t)_
 	$(BIN)/python benchmarks/sanity.py --cohort $(WORK)/cohort
 	$(BIN)/python benchmarks/evidence.py
 
+TUMOUR_RUN = $(BIN)/python benchmarks/tumours.py --data $(REAL) --name $(1) --fold $(2) --seed $(3) &&
+
+.PHONY: evidence-tumours
+evidence-tumours: $(STAMP) ## docs/real_tumours.md: five folds, three seeds of both real sets (a quarter of an hour each)
+	$(foreach s,$(SEEDS),$(foreach n,glioma_flair brain_tumor_t1ce,$(foreach f,0 1 2 3 4,$(call TUMOUR_RUN,$n,$f,$s)))) true
+	$(BIN)/python benchmarks/tumours_table.py
+
 PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
 COARSE_TUMOURS := --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" --set slice_sigma=2.0 \
 	--set base_epochs=25 --set epochs=10 --set val_interval=10 --set map_class=glioblastoma

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from hrcam_monai.compare.command import bundle_parser, load_candidate
 from hrcam_monai.compare.maps import Candidate, PeerMaps
+from hrcam_monai.cross_validation.configs import parse_settings
 from hrcam_monai.metrics.localization import fixed_dice, localization_scores
 from hrcam_monai.seeds import along_edges
 
@@ -67,13 +68,14 @@ def write_manifest(source: Path, name: str, fold: int, seed: int, folder: Path) 
     write_json(folder / "manifest.json", content)
 
 
-def train(source: Path, name: str, seed: int, folder: Path, options: Sequence[str]) -> float:
+def train(source: Path, seed: int, folder: Path, overlay: Sequence[str]) -> float:
     """Train, or the rest of it; minutes that it took this time."""
     start = time.time()
-    configs = [str(ROOT / "bundle" / "configs" / f"{c}.json") for c in ("train", *overlays(name))]
+    named = [ROOT / "bundle" / "configs" / f"{c}.json" for c in ("train", *overlay)]
+    configs = [str(p if p.is_file() else o) for p, o in zip(named, ("train", *overlay), strict=True)]
     line = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(configs)]
     line += ["--bundle_root", str(ROOT / "bundle"), "--dataset_dir", str(folder), "--manifest::root", str(source)]
-    line += ["--output_dir", str(folder / "run"), "--seed", str(seed), "--resume", "True", *options]
+    line += ["--output_dir", str(folder / "run"), "--seed", str(seed), "--resume", "True"]
     subprocess.run(line, check=True)
     return (time.time() - start) / 60
 
@@ -154,6 +156,22 @@ def summary(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, Any]:
     return {"network": classified(rows, "logits"), "plain": classified(rows, "plain"), "maps": lines}
 
 
+def dataset_of(name: str, folder: Path, source: Path, split: str, overlay: Sequence[str]) -> Any:
+    """The slices of one split as evaluate.json reads them, with their masks."""
+    parser = bundle_parser(ROOT / "bundle", overlay, dataset_dir=str(folder), output_dir=str(folder / "eval"), split=split)
+    parser["manifest::root"] = str(source)
+    return parser.get_parsed_content("validate::dataset")
+
+
+def trained(folder: Path, overlay: Sequence[str]) -> tuple[Candidate, Candidate]:
+    """The network of a run, and the plain CNN that it began with."""
+    ours, plain = (
+        load_candidate(ROOT / "bundle", f"{name}={folder / 'run' / file}", overlay)
+        for name, file in (("ours", "model.pt"), ("plain", "base_cnn.pt"))
+    )
+    return ours, plain
+
+
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the real data.")],
     name: Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")],
@@ -161,7 +179,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the training and of the validation people.")] = 0,
     work: Annotated[Path, typer.Option(help="Folder of the runs.")] = ROOT / "work" / "tumours",
     variant: Annotated[str, typer.Option(help="Name of a variant of the recipe, in the result's name.")] = "",
-    option: Annotated[list[str] | None, typer.Option("--set", help="key=value of train.json, for a variant.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--set", help="key=value of the configs, for a variant.")] = None,
 ) -> None:
     """Train and score one fold with one seed, print the table and write benchmarks/results/tumours/NAME_FOLD_SEED.json."""
     torch.set_num_threads(1)
@@ -174,31 +192,19 @@ def main(
         typer.echo(f"no real data at {source}; nothing is measured.")
         return
     write_manifest(source, name, fold, seed, folder)
-    options = [part for pair in option or [] for part in (f"--{pair.partition('=')[0]}", pair.partition("=")[2])]
-    minutes = train(source, name, seed, folder, options)
-    changed = {pair.partition("=")[0]: pair.partition("=")[2] for pair in option or []}
-    parser = bundle_parser(ROOT / "bundle", overlays(name), dataset_dir=str(folder), output_dir=str(folder / "eval"))
-    parser["manifest::root"] = str(source)
-    rows: dict[str, list[Row]] = {}
-    extra = folder / "variant.json"
-    write_json(extra, {k: json.loads(v) for k, v in changed.items() if k.startswith(("backbone", "roi_size", "pooling"))})
-    told = [*overlays(name), str(extra)]
-    ours, plain = (load_candidate(ROOT / "bundle", f"{n}={folder / 'run' / f}", told) for n, f in FILES.items())
-    for split in ("validation", "test"):
-        made = bundle_parser(ROOT / "bundle", told, dataset_dir=str(folder), output_dir=str(folder / "eval"), split=split)
-        made["manifest::root"] = str(source)
-        if split == "validation":
-            made["split"] = "training"
-            means = mean_masks_of(made.get_parsed_content("validate::dataset"))
-            made = bundle_parser(ROOT / "bundle", told, dataset_dir=str(folder), output_dir=str(folder / "eval"), split=split)
-            made["manifest::root"] = str(source)
-        rows[split] = list(scored(made.get_parsed_content("validate::dataset"), ours, plain, means))
+    changed = parse_settings(option or [])
+    write_json(folder / "variant.json", changed)
+    overlay = [*overlays(name), *([str(folder / "variant.json")] if changed else [])]
+    minutes = train(source, seed, folder, overlay)
+    ours, plain = trained(folder, overlay)
+    means = mean_masks_of(dataset_of(name, folder, source, "training", overlay))
+    rows = {
+        split: list(scored(dataset_of(name, folder, source, split, overlay), ours, plain, means))
+        for split in ("validation", "test")
+    }
     found = summary(rows["test"], rows["validation"])
     print_table(found)
     write_json(result, {**environment(seed), "name": name, "fold": fold, "minutes": round(minutes, 1), "set": changed, **found})
-
-
-FILES = {"ours": "model.pt", "plain": "base_cnn.pt"}
 
 
 def print_table(found: Mapping[str, Any]) -> None:

@@ -1,0 +1,160 @@
+"""Write docs/real_tumours.md's tables from benchmarks/results/tumours. Every number in them comes from those files.
+
+python benchmarks/tumours_table.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from common import RESULTS, ROOT, table
+from tumours import CLASSES, EDGES, OURS
+
+PAGE = ROOT / "docs" / "real_tumours.md"
+NO_FINE = f"{OURS}, without the two finest levels"
+ALIKE = ", read as HR-CAM"
+Result = Mapping[str, Any]
+
+
+def results_of(name: str, folder: Path) -> list[Result]:
+    """The results of the shipped recipe, by fold and seed; those of variants lie beside under other names."""
+    found = [p for p in sorted(folder.glob(f"{name}_*.json")) if re.fullmatch(rf"{name}_\d_\d+", p.stem)]
+    return [json.loads(p.read_text()) for p in found]
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean over networks, and the lowest and highest."""
+    low, mean, high = min(values), float(np.mean(values)), max(values)
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def column(results: Sequence[Result], method: str, key: str) -> list[float]:
+    """A measure of one map, a number a network."""
+    return [r["maps"][method][key] for r in results]
+
+
+def peers(results: Sequence[Result], alike: bool, edges: bool = False) -> list[str]:
+    """Names of the other maps of the plain CNN: as they come, or read through the same flips."""
+    named = [m for m in results[0]["maps"] if m.startswith(("MONAI", "TorchCAM"))]
+    return [m for m in named if (ALIKE in m) == alike and (EDGES in m) == edges]
+
+
+def best(results: Sequence[Result], methods: Sequence[str], key: str = "pixel_ap") -> list[float]:
+    """In each network the highest of these maps: chosen with the masks of the people held out, in the peers' favour."""
+    return [max(r["maps"][m][key] for m in methods) for r in results]
+
+
+def ratio(top: Sequence[float], bottom: Sequence[float]) -> list[float]:
+    """One divided by the other, network by network."""
+    return [a / b for a, b in zip(top, bottom, strict=True)]
+
+
+def targets(name: str, results: Sequence[Result]) -> list[list[str]]:
+    """The lines of the targets table: what, target, found."""
+    two = len(CLASSES[name]) == 2
+    ap = column(results, OURS, "pixel_ap")
+    levels = [m for m in results[0]["maps"] if m.startswith(f"{OURS}, level")]
+    plain, own = ([r[k] for r in results] for k in ("plain", "network"))
+    lines: list[tuple[str, str, list[float], Callable[[float], bool]]] = [
+        ("AUC", ">= .97", [r["auc"] for r in own], lambda v: v >= 0.97)
+        if two
+        else ("macro F1", ">= .93", [r["macro_f1"] for r in own], lambda v: v >= 0.93),
+        (
+            "macro F1 less the plain CNN's",
+            ">= -.01",
+            [a["macro_f1"] - b["macro_f1"] for a, b in zip(own, plain, strict=True)],
+            lambda v: v >= -0.01,
+        ),
+        (
+            "median Dice, best threshold",
+            ">= .78" if two else ">= .55",
+            column(results, OURS, "median_best_dice"),
+            lambda v: v >= (0.78 if two else 0.55),
+        ),
+        (
+            "median Dice, share of the maximum fixed on validation people",
+            ">= .68" if two else ">= .45",
+            column(results, OURS, "median_fixed_dice"),
+            lambda v: v >= (0.68 if two else 0.45),
+        ),
+        (
+            "pixel AP, ours / best other map of the plain CNN",
+            ">= 1.8",
+            ratio(ap, best(results, peers(results, False))),
+            lambda v: v >= 1.8,
+        ),
+        (
+            "pixel AP, ours / best other map, read as ours",
+            ">= 1.15",
+            ratio(ap, best(results, peers(results, True))),
+            lambda v: v >= 1.15,
+        ),
+        (
+            "pixel AP, ours / mean mask of the class",
+            ">= 3" if two else ">= 1.5",
+            ratio(ap, column(results, "mean mask of the class", "pixel_ap")),
+            lambda v: v >= (3 if two else 1.5),
+        ),
+        ("pointing", ">= .95" if two else ">= .75", column(results, OURS, "pointing"), lambda v: v >= (0.95 if two else 0.75)),
+        ("AP of the sum / of its best level", ">= 1", ratio(ap, best(results, levels)), lambda v: v >= 1),
+        (
+            "AP of the sum / without the two finest levels",
+            "> 1",
+            ratio(ap, column(results, NO_FINE, "pixel_ap")),
+            lambda v: v > 1,
+        ),
+    ]
+    return [[what, target, spread(values), "yes" if met(float(np.mean(values))) else "no"] for what, target, values, met in lines]
+
+
+def maps(name: str, results: Sequence[Result]) -> list[list[str]]:
+    """A line a map."""
+    shown = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing", "energy")
+    labels = range(len(CLASSES[name])) if len(CLASSES[name]) > 2 else []
+    rows = []
+    for method in results[0]["maps"]:
+        row = [method, *(spread(column(results, method, key)) for key in shown)]
+        rows.append(row + [f"{np.mean(column(results, method, f'pixel_ap_class_{i}')):.3f}" for i in labels])
+    return rows
+
+
+def section(name: str, folder: Path) -> str:
+    """Tables of one set."""
+    results = results_of(name, folder)
+    if not results:
+        return "Not measured yet.\n"
+    first = results[0]
+    machine, versions = first["machine"], ", ".join(f"{k} {v}" for k, v in first["versions"].items())
+    done = ", ".join(f"fold {r['fold']} seed {r['seed']}" for r in results)
+    minutes = [r["minutes"] for r in results]
+    head = ["map", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "energy inside"]
+    head += [f"AP {c}" for c in CLASSES[name]] if len(CLASSES[name]) > 2 else []
+    text = (
+        f"{len(results)} networks ({done}); mean over networks [lowest, highest]. {machine['cpu']}, {machine['threads']} thread; "
+    )
+    text += f"{versions}; commits {', '.join(sorted({r['commit'] for r in results}))}; minutes of the last training run "
+    text += f"{min(minutes):.0f} to {max(minutes):.0f}.\n\n"
+    return text + table(["what", "target", "found", "met"], targets(name, results)) + "\n" + table(head, maps(name, results))
+
+
+def main(
+    page: Annotated[Path, typer.Option(help="Markdown file with the marks.")] = PAGE,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = RESULTS / "tumours",
+) -> None:
+    """Fill in the tables between their marks."""
+    text = page.read_text()
+    for name in CLASSES:
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        text = re.sub(rf"{start}.*?{end}", lambda _: f"{start}\n{section(name, results)}\n{end}", text, flags=re.DOTALL)  # noqa: B023
+    page.write_text(text)
+    typer.echo(f"page: {page}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

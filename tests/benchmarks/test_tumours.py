@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tumours
+import tumours_picture
+import tumours_table
+
+
+def rows(people=50, slices=3):
+    names = tumours.CLASSES["glioma_flair"]
+    return [
+        {"patient": f"p{p:02d}", "fold": str(p % 5), "class": names[s % 2], "image": f"{p}_{s}.png", "mask": "m" if s % 2 else ""}
+        for p in range(people)
+        for s in range(slices)
+    ]
+
+
+def test_nobody_is_in_two_splits_and_everyone_is_held_out_once():
+    splits = [tumours.split_of(rows(), fold, seed=0) for fold in range(5)]
+    assert sorted(p for split in splits for p, s in split.items() if s == "test") == sorted(splits[0])
+    assert [sum(s == "validation" for s in split.values()) for split in splits] == [8] * 5
+    assert splits[0] == tumours.split_of(rows()[::-1], 0, seed=0) != tumours.split_of(rows(), 0, seed=1)
+
+
+def test_a_patient_in_two_folds_is_refused():
+    listed = rows()
+    listed[1]["fold"] = "4"
+    with pytest.raises(ValueError, match="a patient is in two folds"):
+        tumours.split_of(listed, 0, 0)
+
+
+def scores(method, label, value):
+    keys = ("pixel_ap", "best_dice", "pointing", "energy")
+    shares = list(np.linspace(value, 0, len(tumours.SHARES)))
+    return {"method": method, "label": label, "shares": shares, **dict.fromkeys(keys, value)}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two folds; ours is worth 0.8, its levels 0.1, LayerCAM 0.4, and 0.5 read alike."""
+    values = {tumours.OURS: 0.8, tumours_table.NO_FINE: 0.7, "mean mask of the class": 0.2, "MONAI Grad-CAM": 0.1}
+    values |= {f"{tumours.OURS}, level {i} alone": 0.1 for i in (1, 2)}
+    values |= {"TorchCAM LayerCAM, mean": 0.4, tumours_picture.OTHER: 0.5, tumours_picture.OTHER + tumours.EDGES: 0.7}
+    common = {"machine": {"cpu": "x", "threads": 1}, "versions": {"torch": "2"}, "commit": "c", "seed": 0, "minutes": 9.0}
+    for fold in (0, 1):
+        logits = [{"method": "", "label": i % 2, "logits": [0, (i % 2) - 0.5], "plain": [0, 0.1]} for i in range(4)]
+        own = [*logits, *(scores(m, 1, v + 0.01 * fold) for m, v in values.items())]
+        found = tumours.summary(own, own)
+        (tmp_path / f"glioma_flair_{fold}_0.json").write_text(json.dumps(common | {"fold": fold} | found))
+        (tmp_path / f"glioma_flair_variant_{fold}_0.json").write_text("{}")
+    return tmp_path
+
+
+def test_targets_are_met_and_missed_by_the_numbers(results):
+    found = {
+        line[0]: line[2:] for line in tumours_table.targets("glioma_flair", tumours_table.results_of("glioma_flair", results))
+    }
+    assert found["AUC"] == ["1.000 [1.000, 1.000]", "yes"]
+    assert found["pixel AP, ours / best other map of the plain CNN"] == ["1.988 [1.976, 2.000]", "yes"]
+    assert found["pixel AP, ours / best other map, read as ours"][1] == "yes"
+    assert found["AP of the sum / of its best level"][1] == "yes"
+    assert found["pointing"] == ["0.805 [0.800, 0.810]", "no"]
+
+
+def test_the_page_is_filled_between_its_marks(results, tmp_path):
+    page = tmp_path / "page.md"
+    marks = "".join(f"a\n<!-- {n} -->\nstale\n<!-- end of {n} -->\n" for n in tumours.CLASSES)
+    page.write_text(marks)
+    tumours_table.main(page, results)
+    text = page.read_text()
+    assert "stale" not in text
+    assert "2 networks (fold 0 seed 0, fold 1 seed 0)" in text
+    assert "Not measured yet." in text
+    tumours_table.main(page, results)
+    assert page.read_text() == text
+
+
+def test_slices_are_chosen_by_a_rule():
+    data = [{"mask": np.ones((1, 2, 2, 1)) * (i % 3 > 0), "label": i % 2} for i in range(60)]
+    found = tumours_picture.chosen(data, 5)
+    assert [data[i]["label"] for i in found] == [0, 0, 0, 1, 1]
+    assert all(data[i]["mask"].any() for i in found)
+    assert found == tumours_picture.chosen(data, 5)

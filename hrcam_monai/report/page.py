@@ -16,6 +16,7 @@ from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
 from hrcam_monai.csv_files import read_csv
+from hrcam_monai.data.manifest import load_manifest, manifest_path
 from hrcam_monai.data.pictures import is_picture, read_picture
 from hrcam_monai.data.reading import read_nifti
 from hrcam_monai.distributed import is_main_process
@@ -99,14 +100,29 @@ def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, inte
     return viewer.get_standalone()
 
 
-def _draw_picture(file: str, heat: Path, title: str, overlay: Path, interactive: bool) -> str | None:
+def _draw_picture(file: str, heat: Path, title: str, overlay: Path, interactive: bool, mask: str | None) -> str | None:
     """Write the PNG overlay of a picture. It has one slice, so its page needs no viewer beside: an empty one, if it is wanted."""
-    picture, values = (read_picture(path, channels=3).mean(0)[:, ::-1, 0] for path in (file, heat))  # drawn from below upwards
-    map_panel(picture, values, title).save(overlay)
+    files: list[str | Path] = [file, heat, *([mask] if mask else [])]
+    drawn = [read_picture(path, channels=3).mean(0)[:, ::-1, 0] for path in files]  # figures are drawn from below upwards
+    map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None).save(overlay)
     return "" if interactive else None
 
 
-def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
+def masks_of(source: str | Path | None) -> dict[str, str]:
+    """Of each image of a manifest the file of its mask, if a person has drawn one; none of any other source.
+
+    Example:
+        >>> masks_of("a_folder_of_scans")
+        {}
+    """
+    path = manifest_path(source) if source is not None else None
+    if path is None or path.suffix != ".json" or not path.is_file():
+        return {}
+    listed = [entry for entries in load_manifest(path).entries.values() for entry in entries]
+    return {entry["image"]: entry["mask"] for entry in listed if "mask" in entry}
+
+
+def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Path | None = None) -> Path:
     """Overlays and `report.html` of a folder that inference wrote: predictions.csv, maps, failures.csv.
 
     Under torchrun the main process alone writes.
@@ -114,6 +130,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
     Args:
         output_dir: the folder; `overlays/` and `report.html` are written there.
         max_viewers: subjects with an interactive viewer; the others have their line in the table and their overlay.
+        source: what inference was run on; where it is a manifest with masks, those of pictures are outlined.
 
     Returns:
         path of the page.
@@ -128,7 +145,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
     path = folder / "report.html"
     if not is_main_process():
         return path
-    rows = read_predictions(folder)
+    rows, masks = read_predictions(folder), masks_of(source)
     (folder / "overlays").mkdir(exist_ok=True)
     lines: list[str] = []
     viewers: list[dict[str, str]] = []
@@ -144,7 +161,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50) -> Path:
                 title += f", map of {row['map_class']}"
             room = len(viewers) < max_viewers
             if is_picture(heat):
-                viewer = _draw_picture(row["file"], heat, title, overlay, room)
+                viewer = _draw_picture(row["file"], heat, title, overlay, room, masks.get(row["file"]))
             else:
                 viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, room)
             action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'

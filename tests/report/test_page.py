@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import nibabel as nib
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from hrcam_monai.csv_files import write_csv
+from hrcam_monai.data.pictures import write_picture
 from hrcam_monai.report import write_report
 from hrcam_monai.report.page import along_own_axes
 from tests.conftest import save_head
+from tests.pictures import SIZE, picture_cohort
 
 
 def test_one_self_contained_page(tmp_path):
@@ -72,3 +76,26 @@ def test_a_scan_that_is_straight_keeps_its_coordinates():
     drawn = along_own_axes(image)
     assert np.allclose(nib.affines.apply_affine(drawn.affine, [0, 0, 0]), nib.affines.apply_affine(affine, [5, 6, 0]))
     assert np.array_equal(np.asarray(drawn.dataobj), np.asarray(image.dataobj)[::-1, ::-1])
+
+
+def test_pictures_are_drawn_upright_and_their_masks_outlined(tmp_path):
+    cohort = picture_cohort(tmp_path / "cohort")
+    entry = json.loads((cohort / "manifest.json").read_text())["test"][1]
+    image, out = cohort / entry["image"], tmp_path / "out"
+    (out / "maps").mkdir(parents=True)
+    heat = np.zeros((*SIZE, 1), np.float32)
+    heat[26:34, 6:14] = 1  # on the square
+    write_picture(heat, out / "maps" / "a_map.tif")
+    write_csv(out / "predictions.csv", [{"subject": "a", "file": image, "predicted": "square", "probability_square": 0.9}])
+    drawn = []
+    for source in (cohort, image):
+        page = write_report(out, source=source).read_text()
+        assert "frame.hidden=!v.page" in page
+        drawn.append(np.asarray(Image.open(out / "overlays" / "a.png"), dtype=int))
+    outlined, plain = drawn
+    cyan = (outlined[..., 2] - outlined[..., 0]) > 100
+    assert cyan.any()
+    assert not ((plain[..., 2] - plain[..., 0]) > 100).any()
+    rows, columns = np.nonzero(cyan[:, : cyan.shape[1] // 2])
+    assert rows.mean() < cyan.shape[0] / 2  # above the middle, and right of the left picture's
+    assert columns.mean() > cyan.shape[1] / 4

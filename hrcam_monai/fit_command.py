@@ -14,6 +14,7 @@ from hrcam_monai.data.failures import reason
 from hrcam_monai.data.manifest import load_manifest
 from hrcam_monai.engines import calibrate
 from hrcam_monai.fit import fit_head
+from hrcam_monai.model_settings import write_model_settings
 from hrcam_monai.predictions import fingerprint
 from hrcam_monai.weights import load_weights, save_weights
 
@@ -106,6 +107,7 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
     if manifest.entries.get("validation"):
         calibrate(network, parser.get_parsed_content("inferer"), parser.get_parsed_content("validate::dataloader"), device)
     save_weights(network, output / "model.pt")
+    write_model_settings(output / "model.pt", parser.get_parsed_content("model_settings"))
     (output / "backbone.json").write_text(
         json.dumps(overlay_of(parser, network.taps, Path(parser["bundle_root"])), indent=4) + "\n"
     )

@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.compare.study import Comparison
+from hrcam_monai.model_settings import check_model_settings
 from hrcam_monai.weights import load_weights, read_weights
 
 
@@ -41,7 +42,7 @@ def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -
     `overlays` come before its own.
 
     Raises:
-        ValueError: not of that form, or weights of another network.
+        ValueError: not of that form, weights of another network, or trained with other settings.
         FileNotFoundError: no such weights or overlay.
     """
     name, _, rest = spec.partition("=")
@@ -51,6 +52,8 @@ def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -
     parser = bundle_parser(bundle_root, [*overlays, *(o for o in listed.split(",") if o)])
     whole = "head.weight" in read_weights(file)
     network = parser.get_parsed_content("network_def" if whole else "backbone")
+    if whole:
+        check_model_settings(file, parser.get_parsed_content("model_settings"))
     load_weights(network, file)
     device = parser.get_parsed_content("device")
     return Candidate(name, network.to(device).eval(), parser.get_parsed_content("inferer"))

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.bundle.runs import run
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("configs", [("evaluate",), ("train", "evaluate")])
@@ -47,10 +48,37 @@ def test_weights_of_another_network(cohort, tmp_path):
 
 
 def test_classes_that_the_weights_do_not_know(cohort, tmp_path):
-    done = run("evaluate", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", classes="['a','b']")
+    others = {"cwd": tmp_path, "dataset_dir": cohort, "output_dir": tmp_path / "out", "classes": "['a','b']"}
+    done = run("evaluate", **others)
+    assert done.returncode != 0
+    assert 'classes was ["normal", "abnormal"], is ["a", "b"]' in done.stderr.splitlines()[-1]
+    done = run("evaluate", insist=True, **others)
     assert done.returncode != 0
     assert done.stderr.strip().endswith("make them the same.")
     three = "['a','b','c']"
     done = run("inference", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", classes=three)
     assert done.returncode != 0
     assert "model.pt: weights for 2 classes, but 3 are configured; give the classes" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_weights_are_not_run_as_what_they_are_not(cohort, tmp_path):
+    """The two-stage weights pool by the mean: without their overlay they gave wrong labels, and no word of it."""
+    options = {
+        "cwd": tmp_path,
+        "dataset_dir": cohort,
+        "checkpoint": ROOT / "benchmarks" / "models" / "two_stage.pt",
+        "num_workers": 0,
+    }
+    refused = run("evaluate", output_dir=tmp_path / "a", **options)
+    assert refused.returncode == 1
+    assert (
+        'two_stage.pt: not trained with what it is to be run with: slice_sigma was 0.0, is 2.0; pooling was "gap", is "lse"'
+        in (refused.stderr.splitlines()[-1])
+    )
+    assert not (tmp_path / "a" / "metrics.json").exists()
+    told = run("evaluate", "two_stage", output_dir=tmp_path / "b", **options)
+    assert told.returncode == 0, told.stderr
+    assert run("evaluate", output_dir=tmp_path / "c", insist=True, **options).returncode == 0
+    ways = [json.loads((tmp_path / way / "metrics.json").read_text())["classification"] for way in "bc"]
+    assert ways[0] != ways[1]

@@ -10,6 +10,7 @@ import torch
 from tests.bundle.runs import TINY, run
 
 QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
+SEEDS = {"seeds": 1.0, "renew_seeds": [2]}
 
 
 def weights(folder):
@@ -76,8 +77,11 @@ def test_two_stage_leaves_the_backbone_as_it_was(cohort, tmp_path):
 
 @pytest.mark.slow
 def test_three_dimensions(cohort, tmp_path):
-    done = run("train", "spatial_3d", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK)
+    done = run("train", "spatial_3d", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK, **SEEDS)
     assert done.returncode == 0, done.stderr
+    seeds = torch.load(tmp_path / "out" / "seeds_epoch2.pt", weights_only=True)
+    assert [tuple(s.shape) for s in seeds] == [(1, *TINY["roi_size"])] * 4
+    assert [float(s.max()) for s in seeds] == [0, 1, 0, 1]
     assert weights(tmp_path / "out")["backbone.stages.0.conv0.conv.weight"].ndim == 5
     for config in ("evaluate", "inference"):
         done = run(config, "spatial_3d", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / config, split="test",
@@ -87,7 +91,8 @@ def test_three_dimensions(cohort, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_and_evaluate_as_one(cohort, trained, tmp_path):
-    done = run("train", "multi_gpu_train", cwd=tmp_path, processes=2, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK)
+    told = {"dataset_dir": cohort, "output_dir": tmp_path / "out", **QUICK, **SEEDS}
+    done = run("train", "multi_gpu_train", cwd=tmp_path, processes=2, **told)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "model.pt").is_file()
     common = {"dataset_dir": cohort, "checkpoint": trained / "out" / "model.pt", **TINY}

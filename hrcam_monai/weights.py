@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from ignite.handlers import Checkpoint
 from torch import Tensor, nn
@@ -12,7 +15,13 @@ from torch import Tensor, nn
 from hrcam_monai.distributed import is_main_process, wait
 
 logger = logging.getLogger(__name__)
-HOLDERS = ("state_dict", "model_state_dict", "model", "network", "net")  # where training loops keep a state dict
+# where training loops keep a state dict: Lightning, timm, Ignite, nnU-Net, plain scripts
+HOLDERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "network", "net", "network_def", "network_weights", "weights"),
+    *("model_ema", "ema"),
+)
+# numbers that scripts leave beside the weights; none of these runs code
+NUMBERS: list[Any] = [np.float64(0).__reduce__()[0], np.dtype, *(type(np.dtype(kind)) for kind in "?bhilqBHILQefd")]
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -30,9 +39,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such weights file; train first, or give the path of one.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises many kinds, with pages of text
-        raise ValueError(f"{path}: not a whole file of weights; write it by torch.save(net.state_dict(), path).") from None
+        with torch.serialization.safe_globals(NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, with pages of text
+        raise ValueError(f"{path}: {_refusal(str(error))}") from None
     for key in HOLDERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -40,6 +50,33 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not any(isinstance(v, Tensor) for v in content.values()):
         raise ValueError(f"{path}: holds no state dict; write it by torch.save(net.state_dict(), path).")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def _refusal(told: str) -> str:
+    """What a file is that torch does not read as weights, and what to do."""
+    if "TorchScript" in told:
+        return "is TorchScript, not weights; list inference_exported.json and give it as --exported."
+    if "Unsupported global" in told or ("weights_only" in told and "GLOBAL" in told):
+        return "holds a whole pickled network, which could run code; write its weights by torch.save(net.state_dict(), path)."
+    return "not a whole file of weights; write it by torch.save(net.state_dict(), path)."
+
+
+def fitting(weights: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """The weights by a network's own names, where wrappers (DDP, torch.compile, Lightning) have put a prefix before each.
+
+    Only if every one of the names is there behind one and the same prefix; what else the file holds, a loss or a wrapper's
+    own, is then left out. Otherwise the weights as they are.
+
+    Example:
+        >>> list(fitting({"net._orig_mod.a": torch.ones(1), "loss.a": torch.ones(1)}, ["a"]))
+        ['a']
+    """
+    wanted = list(names)
+    if not wanted or all(name in weights for name in wanted):
+        return weights
+    ends = [name.removesuffix(wanted[0]) for name in weights if name.endswith(f".{wanted[0]}")]
+    fits = [prefix for prefix in ends if all(prefix + name in weights for name in wanted)]
+    return {name: weights[fits[0] + name] for name in wanted} if len(fits) == 1 else weights
 
 
 def load_weights(network: nn.Module, path: str | Path | None) -> None:
@@ -56,8 +93,8 @@ def load_weights(network: nn.Module, path: str | Path | None) -> None:
     """
     if path is None:
         return
-    weights = read_weights(path)
     own = network.state_dict()
+    weights = fitting(read_weights(path), own)
     if "head.bias" in own and "head.bias" in weights and len(own["head.bias"]) != len(weights["head.bias"]):
         raise ValueError(
             f"{path}: weights for {len(weights['head.bias'])} classes, but {len(own['head.bias'])} are configured; "

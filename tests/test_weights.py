@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,8 +46,10 @@ def test_the_best_checkpoint_is_read_only_when_the_main_process_has_written_it(t
     assert torch.equal(other.head.bias, kept)
 
 
-@pytest.mark.parametrize("key", [None, "state_dict", "model", "network"])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(
+    "key", [None, "state_dict", "model", "network", "network_def", "model_state", "network_weights", "weights"]
+)
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "net."])
 def test_checkpoints_of_all_kinds(key, prefix, tmp_path):
     cnn, other = StageCNN(channels=(3,), convs=(1,)), StageCNN(channels=(3,), convs=(1,))
     state = {prefix + k: v for k, v in cnn.state_dict().items()}
@@ -74,3 +77,24 @@ def test_what_cannot_be_loaded(tmp_path):
     told(ValueError, f"{path}: not a whole file of weights; write it by torch.save(net.state_dict(), path).", small_net())
     torch.save({"epoch": 3}, path)
     told(ValueError, f"{path}: holds no state dict; write it by torch.save(net.state_dict(), path).", small_net())
+
+
+def test_what_a_wrapper_keeps_beside_its_network_is_left_out(tmp_path):
+    cnn, other = StageCNN(channels=(3,), convs=(1,)), StageCNN(channels=(3,), convs=(1,))
+    state = {f"net.{k}": v for k, v in cnn.state_dict().items()} | {"loss.weight": torch.ones(2)}
+    torch.save({"state_dict": state, "best_auc": np.float64(0.9), "epoch": np.int64(3)}, tmp_path / "cnn.pt")
+    load_weights(other, tmp_path / "cnn.pt")
+    assert torch.equal(other.fc.weight, cnn.fc.weight)
+    twice = {f"{p}.{k}": v for p in ("student", "teacher") for k, v in cnn.state_dict().items()}
+    torch.save(twice, tmp_path / "cnn.pt")  # which of the two, only the user knows
+    with pytest.raises(ValueError, match="weights of another network"):
+        load_weights(other, tmp_path / "cnn.pt")
+
+
+def test_no_code_is_run(tmp_path):
+    torch.save(small_net(), tmp_path / "whole.pt")
+    with pytest.raises(ValueError, match=r"whole.pt: holds a whole pickled network, which could run code; write its weights"):
+        load_weights(small_net(), tmp_path / "whole.pt")
+    torch.jit.script(StageCNN()).save(tmp_path / "script.pt")
+    with pytest.raises(ValueError, match=r"script.pt: is TorchScript, not weights; list inference_exported.json"):
+        load_weights(StageCNN(), tmp_path / "script.pt")

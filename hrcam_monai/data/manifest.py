@@ -54,11 +54,11 @@ class Manifest:
     entries: dict[str, list[dict[str, Any]]]
     failures: list[Failure] = field(default_factory=list)
 
-    def items(self, split: str, masks: bool = False, slices: bool = False) -> list[dict[str, Any]]:
+    def items(self, split: str, masks: bool = False, slices: bool = False, every_class: bool = False) -> list[dict[str, Any]]:
         """Entries of one split; lesion masks and slice ranges only where they are asked for.
 
         Raises:
-            ManifestError: the split is empty or unknown.
+            ManifestError: the split is empty or unknown; with `every_class`, as training asks, one has no image there.
         """
         entries = self.entries.get(split, [])
         if not self.entries and not self.path.is_file():
@@ -66,6 +66,12 @@ class Manifest:
         if not entries:
             left = f" ({len(self.failures)} entries were left out)" if self.failures else ""
             raise ManifestError(f"{self.path}: split '{split}' is empty{left}; list at least one usable image there.")
+        lacking = [c for i, c in enumerate(self.classes) if not any(e["label"] == i for e in entries)] if every_class else []
+        if lacking:
+            raise ManifestError(
+                f"{self.path}: split '{split}' has no usable image of {', '.join(map(repr, lacking))}; "
+                "a classifier learns from images of every class."
+            )
         left_out = {k for k, kept in (("mask", masks), ("slices", slices)) if not kept}
         return [{k: v for k, v in entry.items() if k not in left_out} for entry in entries]
 

@@ -218,6 +218,9 @@ def _volume(file: Path, reader: str, channels: int) -> MetaTensor:
     """A volume [channels, X, Y, Z]; one slice is a volume, too."""
     try:
         image = LoadImage(reader, image_only=True, ensure_channel_first=False)(str(file))
+        if reader == "NibabelReader":  # MONAI takes the qform where the sform has other voxel sizes than pixdim; the sform counts
+            image.affine = torch.from_numpy(np.asarray(nib.load(file).affine, dtype=float))  # type: ignore[attr-defined]
+            image.meta["original_affine"] = image.affine.clone()
     except Exception as error:
         raise unreadable(file, error) from None
     while image.ndim > 3 and image.shape[-1] == 1:

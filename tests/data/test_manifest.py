@@ -134,3 +134,13 @@ def test_templates_are_manifests_of_their_overlays(tmp_path, task, bundle_root):
     assert {e["label"] for e in manifest.items("training")} == {0, 1}
     if task == "parkinson_nm":
         assert manifest.items("test")[0]["regions"] == str(tmp_path / "regions" / "SUBJECT5_regions.nii.gz")
+
+
+def test_training_asks_for_every_class(cohort, tmp_path):
+    content = json.loads((cohort / "manifest.json").read_text())
+    content["training"] = [e for e in content["training"] if e["label"] == "abnormal"]
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    manifest = load_manifest(tmp_path / "manifest.json", root=cohort)
+    assert len(manifest.items("training")) == 2
+    with pytest.raises(ManifestError, match=r"split 'training' has no usable image of 'normal'; a classifier learns from"):
+        manifest.items("training", every_class=True)

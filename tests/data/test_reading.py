@@ -134,3 +134,17 @@ def test_a_dicom_slice_that_is_cut_short_is_not_filled_up(tmp_path, lost):
 def test_real_formats(real_data):
     assert read_scan(real_data / "dicom_series").shape[-1] == 20
     assert read_scan(real_data / "enhancing_lesion_t1ce" / "brain1_image.nrrd").shape[-1] == 25
+
+
+@pytest.mark.parametrize("qform_code", [0, 1])
+def test_the_sform_counts_whatever_pixdim_and_qform_say(tmp_path, qform_code):
+    """SPM and others write a registration into the sform alone; MONAI's reader then puts the qform in its place."""
+    sform = np.array([[-2.3, 0.1, 0, 30], [0, 2.2, 0, -40], [0, 0, 2.1, 15], [0, 0, 0, 1.0]])
+    path = save(tmp_path / "a.nii", np.random.rand(4, 5, 6).astype(np.float32))
+    header = nib.Nifti1Header(path.read_bytes()[:348])
+    header.set_qform(np.diag([2.0, 2, 2, 1]), qform_code)
+    header.set_sform(sform, 4)
+    path.write_bytes(header.binaryblock + path.read_bytes()[348:])
+    scan = read_scan(path)
+    np.testing.assert_allclose(scan.affine, sform, atol=1e-5)
+    np.testing.assert_allclose(scan.meta["original_affine"], sform, atol=1e-5)

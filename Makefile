@@ -24,9 +24,14 @@ $(STAMP): setup.cfg constraints.txt
 install: $(STAMP) ## Install the package and what it needs into .venv
 
 .PHONY: demo
-demo: $(STAMP) ## Simulate a few heads (one oblique), find their lesions with the shipped weights, write a report
+demo: $(STAMP) ## Tell twelve real brain tumours apart and show where, with the shipped weights; write a report
+	$(RUN) --config_file "['bundle/configs/inference.json','bundle/configs/pictures.json','bundle/configs/tasks/brain_tumor_t1ce.json']" \
+		--dataset_dir examples/brain_tumours --output_dir $(WORK)/demo/output
+
+.PHONY: demo-heads
+demo-heads: $(STAMP) ## Simulate a few heads (one oblique), find their lesions with the shipped weights, write a report
 	$(BIN)/python -m hrcam_monai simulate --output $(WORK)/demo/cohort --subjects 6 --seed 2024 --split 0 0 1 --oblique 1
-	$(RUN) --config_file bundle/configs/inference.json --dataset_dir $(WORK)/demo/cohort --output_dir $(WORK)/demo/output
+	$(RUN) --config_file bundle/configs/inference.json --dataset_dir $(WORK)/demo/cohort --output_dir $(WORK)/demo/heads
 
 .PHONY: cohort
 cohort: $(STAMP) ## Make the simulated cohort that the shipped weights were trained on (600 heads, 4 minutes)

@@ -28,8 +28,8 @@ from tqdm import tqdm
 from hrcam_monai.compare.command import bundle_parser, load_candidate
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.cross_validation.configs import parse_settings
+from hrcam_monai.edges import along_edges
 from hrcam_monai.metrics.localization import fixed_dice, localization_scores
-from hrcam_monai.seeds import along_edges
 
 CLASSES = {"glioma_flair": ["none", "tumour"], "brain_tumor_t1ce": ["meningioma", "glioma", "pituitary"]}
 PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")

@@ -18,7 +18,7 @@ from hrcam_monai.model_settings import write_model_settings
 from hrcam_monai.predictions import fingerprint
 from hrcam_monai.weights import load_weights, save_weights
 
-GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "spacing", "upright", "roi_size")
+GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "edges", "spacing", "upright", "roi_size")
 TASK = ("in_channels", "resample", "crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
 
 

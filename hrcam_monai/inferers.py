@@ -13,6 +13,7 @@ from monai.inferers import Inferer
 from monai.networks.layers import gaussian_1d, separable_filtering
 from torch import Tensor
 
+from hrcam_monai.edges import along_edges
 from hrcam_monai.mixing import mix
 from hrcam_monai.networks.level_head import POOLINGS, pool_maps
 
@@ -36,6 +37,9 @@ class HRCAMInferer(Inferer):
     of a network that sees one slice at a time does not. The score is pooled from the smoothed map, so it keeps
     completeness, too.
 
+    Reading along edges moves each map along the edges of the image it is of (`hrcam_monai.edges`), so that it takes on the
+    outlines of what it lies on. The moved map is a linear read-out of the features, too, and is what the score is pooled from.
+
     Args:
         pooling: the network's pooling, `gap` or `lse`.
         sharpness: r, of `lse` and of the pooling over slices.
@@ -48,9 +52,11 @@ class HRCAMInferer(Inferer):
         mixing: scale of `hrcam_monai.mixing.patches`, voxels; the result then holds also the maps of `mixed` images
             and what is `expected` of them, for `MapLoss` (training). None does not mix.
         slice_batch: slices a forward pass.
+        edges: how often values move along edges; 0 leaves maps as the network draws them.
 
     Raises:
-        ValueError: an unknown pooling, `flips` or axis, a negative `slice_sigma`, or one without `slice_axis`.
+        ValueError: an unknown pooling, `flips` or axis, a negative `slice_sigma` or `edges`, or a `slice_sigma` without
+            `slice_axis`.
 
     Example:
         >>> from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -70,6 +76,7 @@ class HRCAMInferer(Inferer):
         slice_batch: int = 64,
         slice_sigma: float = 0.0,
         mixing: float | None = None,
+        edges: int = 0,
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
@@ -81,8 +88,11 @@ class HRCAMInferer(Inferer):
             raise ValueError(f"slice_axis is {slice_axis}; it must be None or a spatial axis (0, 1 or 2).")
         if slice_sigma < 0 or (slice_sigma and slice_axis is None):
             raise ValueError(f"slice_sigma is {slice_sigma}; it must be 0, or above 0 with a slice_axis.")
+        if edges < 0:
+            raise ValueError(f"edges is {edges}; it must be 0 or more.")
         self.pooling = pooling
         self.sharpness = sharpness
+        self.edges = edges
         self.slice_axis = slice_axis
         self.slice_sigma = slice_sigma
         self.mixing = mixing
@@ -108,7 +118,7 @@ class HRCAMInferer(Inferer):
             maps = maps / (len(mirrors) + 1)
         if self.slice_sigma:
             maps = self._smooth(maps)
-        if mirrors or self.slice_sigma:
+        if mirrors or self.slice_sigma or self.edges:
             logits = self._pool(maps)
         out = {"logits": logits, "maps": maps}
         if self.mixing is not None:
@@ -117,9 +127,9 @@ class HRCAMInferer(Inferer):
         return out
 
     def of_own_map(self) -> HRCAMInferer:
-        """The same reading, but of the network's own map: not through flips or slices."""
+        """The same reading, but of the network's own map: not through flips or slices, or along edges."""
         plain = copy.copy(self)
-        plain.mirrors, plain.slice_sigma = [], 0.0
+        plain.mirrors, plain.slice_sigma, plain.edges = [], 0.0, 0
         return plain
 
     def _smooth(self, maps: Tensor) -> Tensor:
@@ -130,7 +140,7 @@ class HRCAMInferer(Inferer):
 
     def _read(self, x: Tensor, network: Callable[..., Any]) -> tuple[Tensor, Tensor | None]:
         """Logits and maps of the input as it is."""
-        forward = getattr(network, "class_maps", network)
+        forward = self._moved(getattr(network, "class_maps", network)) if self.edges else getattr(network, "class_maps", network)
         if self.slice_axis is None:
             out = forward(x)
             return (out, None) if isinstance(out, Tensor) else out
@@ -142,6 +152,15 @@ class HRCAMInferer(Inferer):
             return pool_maps(scores, "lse", self.sharpness), None
         maps = torch.cat([m for _, m in outs]).unflatten(0, (batch, count)).movedim(1, self.slice_axis + 2)
         return self._pool(maps), maps
+
+    def _moved(self, forward: Callable[..., Any]) -> Callable[[Tensor], Any]:
+        """The forward pass with its maps moved along the edges of the images; a plain classifier has none."""
+
+        def run(x: Tensor) -> Any:
+            out = forward(x)
+            return out if isinstance(out, Tensor) else (out[0], along_edges(out[1], x, self.edges))
+
+        return run
 
     def _pool(self, maps: Tensor) -> Tensor:
         """Class maps to logits: in each slice as the network does, then over the slices."""

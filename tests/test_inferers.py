@@ -94,3 +94,18 @@ def test_plain_tensors_out(net):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         HRCAMInferer(**arguments)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((24, 24), None), ((24, 24, 3), 2)])
+def test_along_edges_the_score_is_still_the_pooled_map(shape, axis):
+    net = HRCAMNet(StageCNN(), num_classes=2, pooling="lse").eval()
+    x = torch.rand(2, 1, *shape)
+    plain, moved = (HRCAMInferer(slice_axis=axis, flip_axes=[0], edges=n)(x, net) for n in (0, 3))
+    assert not torch.allclose(plain["maps"], moved["maps"])
+    torch.testing.assert_close(pool_maps(moved["maps"], "lse"), moved["logits"])
+    inferer = HRCAMInferer(slice_axis=axis, edges=3)
+    torch.testing.assert_close(inferer.of_own_map()(x, net)["maps"], HRCAMInferer(slice_axis=axis)(x, net)["maps"])
+    classifier = StageCNN().eval()
+    torch.testing.assert_close(inferer(x, classifier)["logits"], HRCAMInferer(slice_axis=axis)(x, classifier)["logits"])
+    with pytest.raises(ValueError, match="edges is -1; it must be 0 or more"):
+        HRCAMInferer(edges=-1)

@@ -1,7 +1,6 @@
 """Seeds: what a trained classifier's own maps say of its training images, sharpened, teaches class maps where to look."""
 
-from hrcam_monai.seeds.edges import along_edges
 from hrcam_monai.seeds.handler import SeedHandler
 from hrcam_monai.seeds.layer_cam import layer_cam
 
-__all__ = ["SeedHandler", "along_edges", "layer_cam"]
+__all__ = ["SeedHandler", "layer_cam"]

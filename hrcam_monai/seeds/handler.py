@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from hrcam_monai.data.cohort import CachedCohort
 from hrcam_monai.distributed import is_main_process, wait
+from hrcam_monai.edges import along_edges
 from hrcam_monai.files import whole
 from hrcam_monai.losses import pixel_log_probabilities
 from hrcam_monai.networks import HRCAMNet, find_taps
 from hrcam_monai.networks.modes import evaluating
-from hrcam_monai.seeds.edges import along_edges
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 
 logger = logging.getLogger(__name__)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hrcam_monai.edges import along_edges
 from hrcam_monai.metrics import pixel_average_precision
-from hrcam_monai.seeds import along_edges
 
 
 def square(dims=2, size=24):

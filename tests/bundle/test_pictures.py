@@ -12,9 +12,11 @@ from PIL import Image
 from hrcam_monai.csv_files import read_csv
 from hrcam_monai.weights import save_weights
 from tests.bundle.runs import run
+from tests.conftest import ROOT
 from tests.pictures import SIZE, picture_cohort
 
 OPTIONS = {"roi_size": [24, 24, 1], "backbone::channels": [4, 6], "backbone::convs": [1, 1], "classes": ["none", "square"]}
+TUMOURS = ROOT / "bundle" / "models" / "brain_tumor_t1ce" / "model.pt"
 QUICK = {"base_epochs": 1, "epochs": 1, "val_interval": 1, "batch_size": 2}
 
 
@@ -61,3 +63,25 @@ def test_a_colour_picture_where_grey_is_expected_costs_itself_alone(tmp_path, bu
     assert failed["subject"] == "test0"
     assert failed["error"].startswith(f"{cohort / 'images' / 'test0.png'}: is in colour, but one grey channel is expected;")
     assert len(read_csv(tmp_path / "maps" / "predictions.csv")) == 3
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_tell_real_tumours_apart(tmp_path):
+    """Patients that they have not seen; where the tumours are, they know less well (docs/real_tumours.md)."""
+    cohort = ROOT / "examples" / "brain_tumours"
+    options = {"cwd": tmp_path, "dataset_dir": cohort, "num_workers": 0}
+    done = run("inference", "pictures", "tasks/brain_tumor_t1ce", output_dir=tmp_path / "maps", **options)
+    assert done.returncode == 0, done.stderr
+    labels = {e["subject"]: e["label"] for e in json.loads((cohort / "manifest.json").read_text())["test"]}
+    rows = read_csv(tmp_path / "maps" / "predictions.csv")
+    assert len(rows) == 12
+    assert sum(row["predicted"] == labels[row["subject"]] for row in rows) >= 9
+    done = run("evaluate", "pictures", "tasks/brain_tumor_t1ce", output_dir=tmp_path / "eval", **options)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert found["localization"]["subjects_with_mask"] == 12
+    assert found["localization"]["pixel_ap"] > 0.1  # tumours are 2 % of the picture
+    # without the task's overlay the network would be another
+    refused = run("inference", "pictures", output_dir=tmp_path / "no", checkpoint=TUMOURS, classes="['a','b','c']", **options)
+    assert refused.returncode == 1
+    assert 'classes was ["meningioma", "glioma", "pituitary"]' in refused.stderr.splitlines()[-1]

@@ -20,6 +20,17 @@ from hrcam_monai.networks.level_head import POOLINGS, pool_maps
 FLIPS = ("all", "random")
 
 
+def mirrored_axes(flip_axes: Sequence[int]) -> list[list[int]]:
+    """Every combination of flips, as the axes of a batch [B, C, *spatial] to flip together; the image as it is left out.
+
+    Example:
+        >>> mirrored_axes([0, 1])
+        [[2], [3], [2, 3]]
+    """
+    axes = [a + 2 for a in flip_axes]
+    return [list(c) for c in chain(*(combinations(axes, n + 1) for n in range(len(axes))))]
+
+
 class HRCAMInferer(Inferer):
     """Run a network and return `{"logits": [B, K], "maps": [B, K, *spatial]}`, as plain tensors.
 
@@ -98,8 +109,7 @@ class HRCAMInferer(Inferer):
         self.mixing = mixing
         self.flips = flips
         self.slice_batch = slice_batch
-        axes = [a + 2 for a in flip_axes]
-        self.mirrors = [list(c) for c in chain(*(combinations(axes, n + 1) for n in range(len(axes))))]
+        self.mirrors = mirrored_axes(flip_axes)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """[B, C, *spatial] -> logits and class maps of the batch."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from hrcam_monai.data.cohort import CachedCohort
 from hrcam_monai.distributed import is_main_process, wait
 from hrcam_monai.edges import along_edges
 from hrcam_monai.files import whole
+from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.losses import pixel_log_probabilities
 from hrcam_monai.networks import HRCAMNet, find_taps
 from hrcam_monai.networks.modes import evaluating
@@ -66,8 +66,7 @@ class SeedHandler:
         self.classifier = classifier
         self.network = network
         self.folder = Path(run_dir)
-        axes = [a + 2 for a in flip_axes]
-        self.mirrors = [list(c) for c in chain(*(combinations(axes, n) for n in range(len(axes) + 1)))]
+        self.mirrors = [[], *mirrored_axes(flip_axes)]
         self.slice_axis = slice_axis
         self.epochs = sorted({1, *renew})
         self.power = power

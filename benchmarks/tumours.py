@@ -35,7 +35,7 @@ CLASSES = {"glioma_flair": ["none", "tumour"], "brain_tumor_t1ce": ["meningioma"
 PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
 OURS = "HR-CAM"
 EDGES = ", along edges"
-SHARES = np.arange(0.1, 0.95, 0.05)  # of a map's maximum, tried on validation people
+SHARES = np.arange(0.1, 0.95, 0.05)  # of the way from a map's median to its maximum, tried on validation people
 Row = dict[str, Any]
 
 
@@ -112,7 +112,8 @@ def scored(dataset: Any, ours: Candidate, plain: Candidate, mean_masks: Mapping[
         maps |= {"mean mask of the class": torch.from_numpy(mean_masks[label])}
         for method, heat in maps.items():
             values = heat.numpy()
-            shares = [fixed_dice(values, mask, share) for share in SHARES]
+            above = values - np.median(values)  # as the label map: what stands out from the rest, whatever the level of the whole
+            shares = [fixed_dice(above, mask, share) for share in SHARES]
             yield common | {"method": method, "shares": shares} | localization_scores(values, mask)
 
 
@@ -136,7 +137,7 @@ def classified(rows: Sequence[Row], key: str) -> dict[str, float]:
 
 
 def located(rows: Sequence[Row], method: str, share: int) -> dict[str, float]:
-    """Means over slices, medians of Dice, and Dice at the share of the maximum that validation people chose."""
+    """Means over slices, medians of Dice, and Dice at the share that validation people chose."""
     own = [r for r in rows if r["method"] == method]
     found = {key: float(np.mean([r[key] for r in own])) for key in ("pixel_ap", "best_dice", "pointing", "energy")}
     found["median_best_dice"] = float(np.median([r["best_dice"] for r in own]))
@@ -180,12 +181,14 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder of the runs.")] = ROOT / "work" / "tumours",
     variant: Annotated[str, typer.Option(help="Name of a variant of the recipe, in the result's name.")] = "",
     option: Annotated[list[str] | None, typer.Option("--set", help="key=value of the configs, for a variant.")] = None,
+    rescore: Annotated[bool, typer.Option("--rescore", help="Score a finished run anew.")] = False,
 ) -> None:
     """Train and score one fold with one seed, print the table and write benchmarks/results/tumours/NAME_FOLD_SEED.json."""
     torch.set_num_threads(1)
     result = RESULTS / "tumours" / f"{name}{'_' * bool(variant)}{variant}_{fold}_{seed}.json"
-    if result.is_file():
-        typer.echo(f"{result}: is there; remove it to run this fold again.")
+    before = json.loads(result.read_text()) if result.is_file() else {}
+    if before and not rescore:
+        typer.echo(f"{result}: is there; --rescore scores it anew, removing it runs the fold again.")
         return
     source, folder = (data / name).absolute(), work.absolute() / result.stem
     if not source.is_dir():
@@ -195,7 +198,7 @@ def main(
     changed = parse_settings(option or [])
     write_json(folder / "variant.json", changed)
     overlay = [*overlays(name), *([str(folder / "variant.json")] if changed else [])]
-    minutes = train(source, seed, folder, overlay)
+    minutes = before["minutes"] if before else train(source, seed, folder, overlay)
     ours, plain = trained(folder, overlay)
     means = mean_masks_of(dataset_of(name, folder, source, "training", overlay))
     rows = {

@@ -49,17 +49,19 @@ def figure_image(figure: Figure) -> Image.Image:
     return Image.open(stream).convert("RGB")
 
 
-def map_panel(image: np.ndarray, heat: np.ndarray, title: str = "", mask: np.ndarray | None = None) -> Image.Image:
+def map_panel(
+    image: np.ndarray, heat: np.ndarray, title: str = "", mask: np.ndarray | None = None, floor: float = 0.0
+) -> Image.Image:
     """The slice through the map's maximum, without and with the map: [X, Y] or [X, Y, Z] to a picture.
 
-    A mask [X, Y] is outlined.
+    A mask [X, Y] is outlined. Values up to `floor` stay clear.
     """
     matplotlib.use("Agg", force=False)
     flat_heat, flat_image = _best_slice(heat, image)
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_map(left, flat_image, mask=mask)
-    draw_map(right, flat_image, flat_heat, mask)
+    draw_map(right, flat_image, flat_heat - floor, mask)
     figure.suptitle(f"{title}  (map {heat.min():.2f} to {heat.max():.2f})", fontsize=9)
     return figure_image(figure)
 

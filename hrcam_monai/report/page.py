@@ -104,7 +104,8 @@ def _draw_picture(file: str, heat: Path, title: str, overlay: Path, interactive:
     """Write the PNG overlay of a picture. It has one slice, so its page needs no viewer beside: an empty one, if it is wanted."""
     files: list[str | Path] = [file, heat, *([mask] if mask else [])]
     drawn = [read_picture(path, channels=3).mean(0)[:, ::-1, 0] for path in files]  # figures are drawn from below upwards
-    map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None).save(overlay)
+    # from its median up, as the label map: what stands out, whatever the level of the whole
+    map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, float(np.median(drawn[1]))).save(overlay)
     return "" if interactive else None
 
 
@@ -187,7 +188,8 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>HR-CAM report</title><style>{STYLE}</style>'
         f"<h1>HR-CAM report</h1><p>{len(rows)} subjects, made {made}. Colour is the class map of {shown}, "
-        "in logit units, from half of its maximum up; planes pass through its maximum, along the scan's own axes. "
+        "in logit units, from half of its maximum up, in pictures from its median up; planes pass through its maximum, along the "
+        "scan's own axes. "
         "Research software; not a diagnosis.</p>"
         "<table><tr><th>subject</th><th>predicted</th><th>probability</th><th>map</th></tr>"
         + "".join(lines)

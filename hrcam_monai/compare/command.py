@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser
 
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.compare.study import Comparison
-from hrcam_monai.model_settings import check_model_settings
+from hrcam_monai.model_settings import load_model
 from hrcam_monai.weights import load_weights, read_weights
 
 
@@ -53,8 +53,9 @@ def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -
     whole = "head.weight" in read_weights(file)
     network = parser.get_parsed_content("network_def" if whole else "backbone")
     if whole:
-        check_model_settings(file, parser.get_parsed_content("model_settings"))
-    load_weights(network, file)
+        load_model(network, file, parser.get_parsed_content("model_settings"))
+    else:
+        load_weights(network, file)
     device = parser.get_parsed_content("device")
     return Candidate(name, network.to(device).eval(), parser.get_parsed_content("inferer"))
 

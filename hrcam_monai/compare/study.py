@@ -128,7 +128,9 @@ class Comparison:
             measured += lesion
             if scan_of(data) in rows.scans:
                 continue
-            rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, draw=drawn < self.panels))
+            again = any(subject == data["subject"] for subject, _ in rows.scans)
+            panel = self._panel(data, again) if drawn < self.panels else None
+            rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, panel=panel))
         summary = environment(self.seed) | comparison_summary(
             rows.rows, self.classes, self.samples, self.seed, self.first_is_finding
         )
@@ -140,7 +142,12 @@ class Comparison:
         summary_figure(summary, self.folder / "summary.png")
         return summary
 
-    def _subject(self, data: Mapping[str, Any], lesion: bool, faithful: bool, draw: bool) -> list[dict[str, Any]]:
+    def _panel(self, data: Mapping[str, Any], again: bool) -> Path:
+        """The file of a picture: named by the subject, and by the scan too where it is not the subject's first."""
+        subject, file = scan_of(data)
+        return self.folder / "panels" / f"{subject}{'_' * again}{Path(file).name.partition('.')[0] * again}.png"
+
+    def _subject(self, data: Mapping[str, Any], lesion: bool, faithful: bool, panel: Path | None) -> list[dict[str, Any]]:
         """Rows of one subject: one a network with its logits; with a lesion one a method besides."""
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
         image = image.to(next(self.candidates[0].network.parameters()).device)
@@ -170,13 +177,10 @@ class Comparison:
             if faithful:
                 row |= faithfulness_scores(owner[name], image, heat, label)
             rows.append(row)
-        if draw and mask is not None:
+        if panel is not None and mask is not None:
             shown = {n: m.cpu().numpy() for n, m in maps.items() if "alone" not in n}
-            (self.folder / "panels").mkdir(exist_ok=True)
-            path = self.folder / "panels" / f"{data['subject']}.png"
-            if path.is_file():  # of another scan
-                path = path.with_stem(f"{path.stem}_{Path(file).name.partition('.')[0]}")
-            comparison_panel(image[0, 0].cpu().numpy(), mask.numpy(), shown, path, str(common["group"]))
+            panel.parent.mkdir(exist_ok=True)
+            comparison_panel(image[0, 0].cpu().numpy(), mask.numpy(), shown, panel, str(common["group"]))
         return rows
 
     def _scores(self, heat: Tensor, mask: Tensor) -> dict[str, Any]:

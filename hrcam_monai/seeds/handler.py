@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from hrcam_monai.networks import HRCAMNet, find_taps
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 
-logger = logging.getLogger(__name__)
 SEEDS = "seeds"  # key of an item: how likely each voxel shows the finding that its image is labelled with
 BATCH = 32  # images, or slices, at once
 
@@ -70,6 +68,7 @@ class SeedHandler:
         self.slice_axis = slice_axis
         self.epochs = sorted({1, *renew})
         self.power = power
+        self.taps: list[str] = []  # of the classifier, looked for once
         self.given = 0  # the epoch that the dataset's seeds are of
 
     def attach(self, engine: Engine) -> None:
@@ -113,8 +112,8 @@ class SeedHandler:
             yield (seeds**self.power if read == self._from_classifier else seeds).half()
 
     def _from_classifier(self, images: Tensor, labels: Tensor) -> Tensor:
-        taps = find_taps(self.classifier, (1, *images.shape[1:]))
-        return layer_cam(self.classifier, images, labels, taps)
+        self.taps = self.taps or find_taps(self.classifier, (1, *images.shape[1:]))
+        return layer_cam(self.classifier, images, labels, self.taps)
 
     def _from_network(self, images: Tensor, labels: Tensor) -> Tensor:
         with evaluating(self.network):

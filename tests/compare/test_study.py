@@ -140,3 +140,6 @@ def test_two_scans_of_a_subject_are_two_rows_and_one_subject(tmp_path):
     with (tmp_path / "per_subject.csv").open() as stream:
         own = [r for r in csv.DictReader(stream) if r["method"] == "" and r["network"] == "joint"]
     assert [(r["subject"], r["file"]) for r in own] == [(d["subject"], d["file"]) for d in data]
+    assert sorted(p.name for p in (tmp_path / "panels").iterdir()) == ["s0_3.png", "s1.png"]
+    Comparison(data, candidates(), tmp_path, **options).run()  # once more over the same files
+    assert sorted(p.name for p in (tmp_path / "panels").iterdir()) == ["s0_3.png", "s1.png"]

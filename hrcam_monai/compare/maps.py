@@ -126,7 +126,7 @@ class PeerMaps:
 
 
 def tapped_layers(network: nn.Module, image_shape: Sequence[int]) -> list[str]:
-    """Names of the layers HR-CAM would tap, fine to coarse, as modules of this network."""
-    if isinstance(network, HRCAMNet):
-        return [f"backbone.{name}" for name in network.taps or find_taps(network.backbone, (1, *image_shape))]
-    return find_taps(network, (1, *image_shape))
+    """Names of the modules that HR-CAM would tap, fine to coarse."""
+    backbone = network.backbone if isinstance(network, HRCAMNet) else network
+    prefix = "backbone." if isinstance(network, HRCAMNet) else ""
+    return [prefix + name for name in find_taps(backbone, (1, *image_shape), modules=True)]

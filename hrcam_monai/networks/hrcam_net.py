@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hrcam_monai.networks.level_head import LevelHead
-from hrcam_monai.networks.taps import DEFAULT_SIZE, TapError, check_taps, find_taps, record
+from hrcam_monai.networks.taps import DEFAULT_SIZE, Tap, TapError, check_taps, locate_taps, record
 
 
 class HRCAMNet(nn.Module):
@@ -63,11 +63,12 @@ class HRCAMNet(nn.Module):
         self.spatial_dims = spatial_dims
         self.listed = taps is None and hasattr(backbone, "level_features")
         if self.listed:  # the backbone gives its levels itself
-            names, channels = [], list(backbone.level_channels)  # type: ignore[arg-type]
+            located, channels = [], list(backbone.level_channels)  # type: ignore[arg-type]
         else:
-            names = list(taps) if taps is not None else find_taps(backbone, shape)
-            channels = check_taps(backbone, names, shape)
-        self.taps = names
+            located = check_taps(backbone, taps, shape) if taps is not None else locate_taps(backbone, shape)
+            channels = [tap.channels for tap in located]
+        self.located = tuple(located)
+        self.taps = [tap.name for tap in located]
         self.backbone = backbone
         self.head = LevelHead(channels, num_classes, pooling, sharpness, reference)
         parameter = next(backbone.parameters(), None)
@@ -97,9 +98,13 @@ class HRCAMNet(nn.Module):
     @torch.jit.unused
     def _tapped(self, x: Tensor, weighed: bool = False) -> list[Tensor]:
         """Each tap's feature map; weighed as soon as it is there, so that no level is kept longer than the network does."""
-        channels = dict(zip(self.taps, self.head.in_channels, strict=True))
-        read = (lambda name, feature: self.head.weigh(self.taps.index(name), feature)) if weighed else None
-        with record(self.backbone, self.taps, self.spatial_dims, channels, read) as seen:
+        at = {name: i for i, name in enumerate(self.taps)}
+
+        def read(tap: Tap, feature: Tensor) -> Tensor:
+            feature = tap.channels_first(feature)
+            return self.head.weigh(at[tap.name], feature) if weighed else feature
+
+        with record(self.backbone, self.located, self.spatial_dims, read) as seen:
             self.backbone(x)
         silent = [name for name in self.taps if name not in seen]
         if silent:

@@ -18,7 +18,7 @@ from hrcam_monai.edges import along_edges
 from hrcam_monai.files import whole
 from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.losses import pixel_log_probabilities
-from hrcam_monai.networks import HRCAMNet, find_taps
+from hrcam_monai.networks import HRCAMNet, Tap, locate_taps
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 
@@ -68,7 +68,7 @@ class SeedHandler:
         self.slice_axis = slice_axis
         self.epochs = sorted({1, *renew})
         self.power = power
-        self.taps: list[str] = []  # of the classifier, looked for once
+        self.taps: list[Tap] = []  # of the classifier, looked for once
         self.given = 0  # the epoch that the dataset's seeds are of
 
     def attach(self, engine: Engine) -> None:
@@ -112,7 +112,7 @@ class SeedHandler:
             yield (seeds**self.power if read == self._from_classifier else seeds).half()
 
     def _from_classifier(self, images: Tensor, labels: Tensor) -> Tensor:
-        self.taps = self.taps or find_taps(self.classifier, (1, *images.shape[1:]))
+        self.taps = self.taps or locate_taps(self.classifier, (1, *images.shape[1:]))
         return layer_cam(self.classifier, images, labels, self.taps)
 
     def _from_network(self, images: Tensor, labels: Tensor) -> Tensor:

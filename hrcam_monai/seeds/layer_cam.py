@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hrcam_monai.networks.level_head import upsample
 from hrcam_monai.networks.modes import evaluating
-from hrcam_monai.networks.taps import record
+from hrcam_monai.networks.taps import Tap, record
 
 
 def scaled(maps: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def scaled(maps: Tensor) -> Tensor:
     return maps / top.view([-1] + [1] * (maps.ndim - 1))
 
 
-def layer_cam(classifier: nn.Module, images: Tensor, labels: Tensor, taps: Sequence[str]) -> Tensor:
+def layer_cam(classifier: nn.Module, images: Tensor, labels: Tensor, taps: Sequence[Tap]) -> Tensor:
     """The mean over the taps of LayerCAM (Jiang et al., TIP 2021, equation 7), each map scaled to a maximum of 1.
 
     The score is the label's logit against the mean of all, which is what the softmax sees.
@@ -32,14 +32,15 @@ def layer_cam(classifier: nn.Module, images: Tensor, labels: Tensor, taps: Seque
         classifier: puts out logits [B, K].
         images: [B, C, *spatial].
         labels: [B].
-        taps: names of its modules; see `find_taps`.
+        taps: of it; see `locate_taps`.
 
     Returns:
         [B, 1, *spatial] in [0, 1], without gradient.
 
     Example:
-        >>> from hrcam_monai.networks import StageCNN
-        >>> layer_cam(StageCNN(), torch.rand(2, 1, 32, 32), torch.tensor([0, 1]), ["stages.1", "stages.3"]).shape
+        >>> from hrcam_monai.networks import StageCNN, locate_taps
+        >>> net = StageCNN()
+        >>> layer_cam(net, torch.rand(2, 1, 32, 32), torch.tensor([0, 1]), locate_taps(net, (1, 1, 32, 32))).shape
         torch.Size([2, 1, 32, 32])
     """
     size = list(images.shape[2:])
@@ -47,10 +48,10 @@ def layer_cam(classifier: nn.Module, images: Tensor, labels: Tensor, taps: Seque
     with evaluating(classifier), torch.enable_grad(), record(classifier, taps, len(size)) as seen:
         logits = classifier(images.detach().requires_grad_())
         score = logits.gather(1, labels.view(-1, 1)).sum() - logits.mean(dim=1).sum()
-        features = [seen[name] for name in taps]
+        features = [seen[tap.name] for tap in taps]
         gradients = torch.autograd.grad(score, features)
     total = torch.zeros(len(images), 1, *size, device=images.device)
-    for feature, gradient in zip(features, gradients, strict=True):
-        own = (feature.detach() * gradient.clamp(min=0)).sum(dim=1, keepdim=True).clamp(min=0).float()
+    for tap, feature, gradient in zip(taps, features, gradients, strict=True):
+        own = tap.channels_first(feature.detach() * gradient.clamp(min=0)).sum(dim=1, keepdim=True).clamp(min=0).float()
         total += scaled(upsample(own, size))
     return total / len(features)

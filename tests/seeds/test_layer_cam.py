@@ -5,7 +5,7 @@ import torch
 from monai.networks.nets import DenseNet121
 
 from hrcam_monai.compare.peers import PEERS
-from hrcam_monai.networks import StageCNN, find_taps
+from hrcam_monai.networks import StageCNN, locate_taps
 from hrcam_monai.seeds import layer_cam
 from hrcam_monai.seeds.layer_cam import scaled
 
@@ -17,9 +17,9 @@ def test_the_mean_of_torchcams_levels(frozen):
     with torch.no_grad():
         net.fc.weight[0] = -net.fc.weight[1]
     x = torch.rand(1, 1, 32, 32)
-    taps = find_taps(net, (1, 1, 32, 32))
+    taps = locate_taps(net, (1, 1, 32, 32))
     ours = layer_cam(net, x, torch.tensor([1]), taps)
-    theirs = PEERS["TorchCAM LayerCAM"].make(net.requires_grad_(), taps)(x, 1)
+    theirs = PEERS["TorchCAM LayerCAM"].make(net.requires_grad_(), [tap.name for tap in taps])(x, 1)
     levels = [scaled(theirs[f"TorchCAM LayerCAM, level {i}"]) for i in range(1, len(taps) + 1)]
     torch.testing.assert_close(ours, torch.stack(levels).mean(0), atol=1e-4, rtol=1e-3)
 
@@ -28,7 +28,7 @@ def test_the_mean_of_torchcams_levels(frozen):
 def test_batch_equals_one_by_one_and_nothing_stays_behind(dims):
     net = DenseNet121(dims, 1, 3).train()
     x, labels = torch.rand(2, 1, *[32] * dims), torch.tensor([0, 2])
-    taps = find_taps(net, (1, 1, *[32] * dims))
+    taps = locate_taps(net, (1, 1, *[32] * dims))
     maps = layer_cam(net, x, labels, taps)
     each = [layer_cam(net, x[i : i + 1], labels[i : i + 1], taps) for i in range(2)]
     torch.testing.assert_close(maps, torch.cat(each), atol=1e-4, rtol=1e-3)

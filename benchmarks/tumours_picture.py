@@ -48,7 +48,7 @@ def main(
     """Draw the picture."""
     torch.set_num_threads(1)
     folder = work / f"{name}_{fold}_{seed}"
-    ours, plain = trained(folder, overlays(name))
+    ours, (plain, *_) = trained(folder, overlays(name))
     slices = list(dataset_of(name, folder.absolute(), (data / name).absolute(), "test", overlays(name)))
     peers = PeerMaps(plain, PEERS)
     rows = -(-count // COLUMNS)

@@ -18,7 +18,7 @@ from hrcam_monai.metrics.classification import roc_auc
 from hrcam_monai.metrics.faithfulness import blurred
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
-from hrcam_monai.pooled import cached, levels_and_logits
+from hrcam_monai.pooled import cached, levels_and_output, logits_of
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _choose(
     if found["logits"] is None or not found["images"]:
         # without a judge: the strongest penalty amplifies small differences least; power 2 weighs a level by its cells' area
         return max((rows[i] for i in close), key=lambda row: (row["penalty"], -abs(row["stride_power"] - 2)))
-    for i, drop in zip(close, _deletion(net, found["images"], [heads[i][0] for i in close]), strict=True):
+    for i, drop in zip(close, _deletion(net, found, [heads[i][0] for i in close]), strict=True):
         rows[i]["deletion_drop"] = drop
     return max((rows[i] for i in close), key=lambda row: row["deletion_drop"])
 
@@ -195,26 +195,30 @@ def _level_share(pooled: Tensor, weight: Tensor, channels: list[int]) -> list[fl
     return [v / max(sum(variances), 1e-30) for v in variances]
 
 
-def _deletion(net: HRCAMNet, images: list[Tensor], weights: list[Tensor]) -> list[float]:
+def _deletion(net: HRCAMNet, found: dict[str, Any], weights: list[Tensor]) -> list[float]:
     """Of each head: how far the CNN's probability of its predicted class falls when the top of the map is blurred away."""
     drops = torch.zeros(len(weights), dtype=torch.float64)
     original, projection = net.head.weight.clone(), net.head.projection.clone()
     net.head.projection.copy_(torch.eye(len(projection)))  # the reference class is judged by a map, too
-    for image in tqdm(images, desc="deletion test", unit="image"):
+
+    def judged(x: Tensor) -> tuple[list[Tensor], Tensor]:
+        levels, output = levels_and_output(net, x[None])
+        return levels, logits_of(output, net.head.num_classes, found["last_function"]).softmax(1)[0]  # type: ignore[union-attr]
+
+    for image in tqdm(found["images"], desc="deletion test", unit="image"):
         x = image.to(original.device)
         size = list(x.shape[1:])
         tissue = (x != 0).any(0)
         count = max(round(DELETED * tissue.numel()), 1)
         fill = blurred(x, sigma=sum(size) / len(size) / 12)
-        levels, before = levels_and_logits(net, x[None])
-        top = int(before[0].argmax())  # type: ignore[index]
+        levels, before = judged(x)
+        top = int(before.argmax())
         for i, weight in enumerate(weights):
             net.head.weight.copy_(weight - weight.mean(0))  # against the other classes, as the probability is
             heat = net.head.class_maps(levels, size)[1][0, top]
             marked = torch.where(tissue, heat, -torch.inf).flatten().topk(count).indices
             mask = torch.zeros_like(tissue.flatten()).index_fill(0, marked, True).view(size)
-            after = levels_and_logits(net, torch.where(mask, fill, x)[None])[1]
-            drops[i] += float(before.softmax(1)[0, top] - after.softmax(1)[0, top])  # type: ignore[union-attr]
+            drops[i] += float(before[top] - judged(torch.where(mask, fill, x))[1][top])
     net.head.weight.copy_(original)
     net.head.projection.copy_(projection)
-    return (drops / len(images)).tolist()
+    return (drops / len(found["images"])).tolist()

@@ -16,16 +16,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hrcam_monai.files import whole
+from hrcam_monai.networks.dataflow import trace
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import upsampled_mean
 
 logger = logging.getLogger(__name__)
 
+CACHE = 2  # what is in a cache; others are made anew
 HELD_OUT_EVERY = 5  # of the subjects of each class, one in this many is held out
 
 
-def levels_and_logits(net: HRCAMNet, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
-    """Feature maps, and what the CNN's own classifier says, where that is K logits or the single one of two classes."""
+def levels_and_output(net: HRCAMNet, x: Tensor) -> tuple[list[Tensor], Any]:
+    """Feature maps, and what the CNN's own classifier puts out."""
     outputs: list[Any] = []
     handle = net.backbone.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     try:
@@ -34,11 +36,47 @@ def levels_and_logits(net: HRCAMNet, x: Tensor) -> tuple[list[Tensor], Tensor | 
             net.backbone(x)
     finally:
         handle.remove()
-    logits = outputs[-1]
-    if isinstance(logits, Tensor) and logits.shape == (len(x), 1) and net.head.num_classes == 2:
-        logits = torch.cat([torch.zeros_like(logits), logits], 1)
-    usable = isinstance(logits, Tensor) and logits.shape == (len(x), net.head.num_classes)
-    return levels, logits.float() if usable else None
+    return levels, outputs[-1]
+
+
+def logits_of(output: Any, classes: int, last_function: str) -> Tensor | None:
+    """Logits [B, K] of what a classifier puts out: K of them or the single one of two classes, [B, 1] or [B], or the
+    probabilities that a sigmoid or softmax made of them. None where it is nothing of the kind.
+
+    Args:
+        output: of the classifier.
+        classes: K.
+        last_function: that it ends in; see `Dataflow.last_function`.
+
+    Example:
+        >>> logits_of(torch.tensor([0.5]), 2, "sigmoid")
+        tensor([[0., 0.]])
+    """
+    if not isinstance(output, Tensor) or output.ndim not in (1, 2) or (output.ndim == 1 and classes != 2):
+        return None
+    values = (output if output.ndim == 2 else output[:, None]).float()
+    if values.shape[1] != classes and (values.shape[1] != 1 or classes != 2):
+        return None
+    if last_function == "sigmoid":
+        values = values.logit(eps=1e-7)
+    elif last_function == "softmax":
+        values = values.clamp_min(1e-12).log()
+    return values if values.shape[1] == classes else torch.cat([torch.zeros_like(values), values], 1)
+
+
+def labels_of(y: Tensor, classes: int) -> Tensor:
+    """Labels [B] of indices [B] or [B, 1], or of one-hot rows [B, K].
+
+    Raises:
+        ValueError: rows that name several classes, or none.
+    """
+    if y.ndim == 2 and y.shape[1] == classes > 1:
+        if not bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all()):
+            raise ValueError(
+                f"Labels are rows of {classes} that are not one-hot; HR-CAM's head tells classes apart: one an image."
+            )
+        return y.argmax(1)
+    return y.reshape(-1)
 
 
 def read_batch(net: HRCAMNet, batch: Any, start: int) -> tuple[Tensor, Tensor, list[str]]:
@@ -51,7 +89,9 @@ def read_batch(net: HRCAMNet, batch: Any, start: int) -> tuple[Tensor, Tensor, l
     x = x.as_tensor() if isinstance(x, MetaTensor) else x
     if x.ndim != net.spatial_dims + 2:
         raise ValueError(f"Images have shape {list(x.shape)}; the network takes [B, C, *spatial] of {net.spatial_dims} axes.")
-    labels = torch.as_tensor(y).reshape(-1).cpu()
+    labels = labels_of(torch.as_tensor(y), classes).cpu()
+    if len(labels) != len(x):
+        raise ValueError(f"A batch has {len(x)} images and {len(labels)} labels; give one label an image, 0 to {classes - 1}.")
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"Images {start} to {start + len(x) - 1}: some values are not finite; repair or leave out these images.")
     if bool(((labels < 0) | (labels >= classes) | (labels != labels.long())).any()):
@@ -73,10 +113,17 @@ def collect(net: HRCAMNet, loader: Iterable[Any], images: int, seed: int) -> dic
     kept: dict[int, list[Tensor]] = {k: [] for k in range(classes)}
     held: list[bool] = []
     pooled, labels, logits, strides = [], [], [], []
+    last_function = ""
     for batch in tqdm(loader, desc="pooled features", unit="batch"):
         x, y, subjects = read_batch(net, batch, len(held))
         size = list(x.shape[2:])
-        levels, own = levels_and_logits(net, x.to(device))
+        if not held:
+            last_function = trace(net.backbone, x[:1].to(device)).last_function()
+        levels, output = levels_and_output(net, x.to(device))
+        own = logits_of(output, classes, last_function)
+        if own is None and not held:
+            told = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            logger.warning("The CNN puts out %s, no logits of %d classes: the fit is judged without it.", told, classes)
         strides.append([math.prod(a / b for a, b in zip(size, f.shape[2:], strict=True)) ** (1 / len(size)) for f in levels])
         pooled.append(torch.cat([upsampled_mean(f.float(), size) for f in levels], 1).cpu())
         labels.append(y)
@@ -107,6 +154,7 @@ def collect(net: HRCAMNet, loader: Iterable[Any], images: int, seed: int) -> dic
         "labels": targets,
         "held": torch.tensor(held),
         "logits": None if any(z is None for z in logits) else torch.cat(logits),  # type: ignore[arg-type]
+        "last_function": last_function,
         "strides": torch.tensor(strides, dtype=torch.float64).mean(0),
         "images": [image for group in kept.values() for image in group],
     }
@@ -122,7 +170,7 @@ def cached(
     """
     if cache is None:
         return collect(net, loader, images, seed)
-    digest = hashlib.sha256(repr((net.taps, net.head.in_channels, net.head.num_classes, images, seed, data)).encode())
+    digest = hashlib.sha256(repr((CACHE, net.taps, net.head.in_channels, net.head.num_classes, images, seed, data)).encode())
     for name, value in net.backbone.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     path = Path(cache)

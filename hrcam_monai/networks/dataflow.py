@@ -105,6 +105,9 @@ class _Recorder(TorchFunctionMode):
         self.inside.pop()
 
 
+RESHAPING = {"squeeze", "unsqueeze", "view", "reshape", "flatten", "__getitem__", "select", "contiguous", "float", "to"}
+
+
 @dataclass(frozen=True)
 class Dataflow:
     """What a forward pass made.
@@ -112,12 +115,21 @@ class Dataflow:
     Attributes:
         nodes: in order; the first is the input.
         used: those that the output was computed from, in order; all, where that cannot be told.
+        ends: the tensors of the output.
         calls: how often each module ran.
     """
 
     nodes: list[Node]
     used: list[Node]
+    ends: list[Node]
     calls: Counter[str]
+
+    def last_function(self) -> str:
+        """The function that the output ends in, reshaping aside: `linear` of logits, `sigmoid` or `softmax` of probabilities."""
+        node = self.ends[-1] if self.ends else self.nodes[-1]
+        while node.function in RESHAPING and len(node.sources) == 1:
+            node = node.sources[0]
+        return node.function
 
     def gates(self) -> list[Node]:
         """Used nodes that everything passes through on its way from the input to the output."""
@@ -161,7 +173,7 @@ def trace(network: nn.Module, probe: Tensor) -> Dataflow:
         for handle in handles:
             handle.remove()
     ends = recorder.known(_tensors(output))
-    return Dataflow(recorder.nodes, _ancestors(recorder.nodes, ends), recorder.calls)
+    return Dataflow(recorder.nodes, _ancestors(recorder.nodes, ends), ends, recorder.calls)
 
 
 def _tensors(output: Any) -> list[Tensor]:

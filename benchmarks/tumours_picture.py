@@ -59,7 +59,7 @@ def main(
     for place, index in enumerate(chosen(slices, count)):
         item = slices[index]
         image, mask = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor), np.asarray(item["mask"])[0, ..., 0] > 0.5
-        logits, maps = maps_of(ours, peers, image, int(item["label"]))
+        logits, maps = maps_of(ours, peers, [plain.network], image, int(item["label"]))
         row, column = divmod(place, COLUMNS)
         picture = image[0, 0, ..., 0].numpy()
         for k, heat in enumerate((None, maps[OURS], maps[OTHER])):

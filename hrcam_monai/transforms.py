@@ -155,7 +155,7 @@ class RandSlicesd(Randomizable, MapTransform):
         for index in drawn:
             item = dict(kept)
             for key in self.key_iterator(dict(data)):
-                item[key] = data[key].as_tensor().select(self.slice_axis + 1, int(index)).clone()
+                item[key] = torch.as_tensor(data[key]).as_subclass(torch.Tensor).select(self.slice_axis + 1, int(index)).clone()
             items.append(item)
         return items
 

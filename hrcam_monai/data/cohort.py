@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from monai.data import CacheDataset, Dataset
+from monai.data import CacheDataset, Dataset, get_track_meta, set_track_meta
 
 from hrcam_monai.data.failures import Failures, reason
 
@@ -45,6 +45,15 @@ class CachedCohort(CacheDataset):
     def items(self) -> list[dict[str, Any]]:
         """The preprocessed subjects themselves, in order: what is added to one is there whenever it is drawn."""
         return self._cache  # type: ignore[return-value]
+
+    def _transform(self, index: int) -> Any:
+        # what is random is for training alone, which needs no history of its transforms: to keep one doubles their time
+        tracked = get_track_meta()
+        set_track_meta(False)
+        try:
+            return super()._transform(index)
+        finally:
+            set_track_meta(tracked)
 
     def _load_cache_item(self, idx: int) -> Any:
         try:

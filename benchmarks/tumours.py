@@ -22,7 +22,7 @@ import typer
 from common import RESULTS, ROOT, environment, write_json
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from hrcam_monai.compare.command import bundle_parser, load_candidate
@@ -30,8 +30,6 @@ from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.cross_validation.configs import parse_settings
 from hrcam_monai.edges import along_edges
 from hrcam_monai.metrics.localization import fixed_dice, localization_scores
-from hrcam_monai.networks import locate_taps
-from hrcam_monai.seeds import layer_cam
 
 CLASSES = {"glioma_flair": ["none", "tumour"], "brain_tumor_t1ce": ["meningioma", "glioma", "pituitary"]}
 PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
@@ -82,17 +80,7 @@ def train(source: Path, seed: int, folder: Path, overlay: Sequence[str]) -> floa
     return (time.time() - start) / 60
 
 
-def layer_cam_of(networks: Sequence[nn.Module], image: Tensor, label: int) -> Tensor:
-    """The mean over networks and flips of LayerCAM's mean of levels (the same as TorchCAM's), [X, Y, 1]."""
-    x = image[..., 0]
-    taps = locate_taps(networks[0], (1, *x.shape[1:]))
-    found = [layer_cam(n, x.flip(f), torch.tensor([label]), taps).flip(f) for n in networks for f in ((), (2,))]
-    return torch.stack(found).mean(0)[0, 0, ..., None]
-
-
-def maps_of(
-    ours: Candidate, peers: PeerMaps, plains: Sequence[nn.Module], image: Tensor, label: int
-) -> tuple[Tensor, dict[str, Tensor]]:
+def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits [K], and every map [X, Y, 1] of the label's class, by name."""
     logits, found = ours.read(image, label)
     name = f"HR-CAM, {ours.name}"
@@ -100,19 +88,14 @@ def maps_of(
     maps = {OURS: found[name]} | {f"{OURS}, level {i} alone": m for i, m in enumerate(levels, 1)}
     maps[f"{OURS}, without the two finest levels"] = torch.stack(levels[2:]).sum(0)
     maps |= {n.replace(f" ({peers.candidate.name})", ""): m for n, m in peers(image, label).items()}
-    edged = [OURS, "TorchCAM LayerCAM, mean, read as HR-CAM"]
-    if len(plains) > 1:
-        edged.append(f"TorchCAM LayerCAM, mean of levels and of {len(plains)} CNNs, read as HR-CAM")
-        maps[edged[-1]] = layer_cam_of(plains, image, label)
-    for n in edged:
+    for n in (OURS, "TorchCAM LayerCAM, mean, read as HR-CAM"):
         positive = (maps[n] - maps[n].median()).clamp(min=0)
         maps[n + EDGES] = along_edges(positive[None, None, ..., 0], image[..., 0])[0, 0, ..., None]
     return logits, maps
 
 
-def scored(dataset: Any, ours: Candidate, plains: Sequence[Candidate], mean_masks: Mapping[int, np.ndarray]) -> Iterator[Row]:
+def scored(dataset: Any, ours: Candidate, plain: Candidate, mean_masks: Mapping[int, np.ndarray]) -> Iterator[Row]:
     """Rows of each slice: one with its logits, and one a map where there is a mask."""
-    plain, networks = plains[0], [p.network for p in plains]
     peers = PeerMaps(plain, PEERS)
     for data in tqdm(dataset, desc="score"):
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
@@ -121,7 +104,7 @@ def scored(dataset: Any, ours: Candidate, plains: Sequence[Candidate], mean_mask
         if not mask.any():
             yield common | {"method": "", "logits": ours.logits(image).tolist(), "plain": plain.logits(image).tolist()}
             continue
-        logits, maps = maps_of(ours, peers, networks, image, label)
+        logits, maps = maps_of(ours, peers, image, label)
         yield common | {"method": "", "logits": logits.tolist(), "plain": plain.logits(image).tolist()}
         shape = mask.shape
         towards = [np.linspace(-1, 1, n) ** 2 for n in shape[:2]]
@@ -181,12 +164,13 @@ def dataset_of(name: str, folder: Path, source: Path, split: str, overlay: Seque
     return parser.get_parsed_content("validate::dataset")
 
 
-def trained(folder: Path, overlay: Sequence[str]) -> tuple[Candidate, list[Candidate]]:
-    """The network of a run, and the plain CNNs that it began with."""
-    run = folder / "run"
-    files = [("ours", "model.pt"), *(("plain", p.name) for p in sorted(run.glob("base_cnn*.pt"), key=lambda p: len(p.name)))]
-    ours, *plains = (load_candidate(ROOT / "bundle", f"{name}={run / file}", overlay) for name, file in files)
-    return ours, plains
+def trained(folder: Path, overlay: Sequence[str]) -> tuple[Candidate, Candidate]:
+    """The network of a run, and the plain CNN that it began with."""
+    ours, plain = (
+        load_candidate(ROOT / "bundle", f"{name}={folder / 'run' / file}", overlay)
+        for name, file in (("ours", "model.pt"), ("plain", "base_cnn.pt"))
+    )
+    return ours, plain
 
 
 def main(
@@ -215,10 +199,10 @@ def main(
     write_json(folder / "variant.json", changed)
     overlay = [*overlays(name), *([str(folder / "variant.json")] if changed else [])]
     minutes = before["minutes"] if before else train(source, seed, folder, overlay)
-    ours, plains = trained(folder, overlay)
+    ours, plain = trained(folder, overlay)
     means = mean_masks_of(dataset_of(name, folder, source, "training", overlay))
     rows = {
-        split: list(scored(dataset_of(name, folder, source, split, overlay), ours, plains, means))
+        split: list(scored(dataset_of(name, folder, source, split, overlay), ours, plain, means))
         for split in ("validation", "test")
     }
     found = summary(rows["test"], rows["validation"])

@@ -48,7 +48,7 @@ def main(
     """Draw the picture."""
     torch.set_num_threads(1)
     folder = work / f"{name}_{fold}_{seed}"
-    ours, (plain, *_) = trained(folder, overlays(name))
+    ours, plain = trained(folder, overlays(name))
     slices = list(dataset_of(name, folder.absolute(), (data / name).absolute(), "test", overlays(name)))
     peers = PeerMaps(plain, PEERS)
     rows = -(-count // COLUMNS)
@@ -59,7 +59,7 @@ def main(
     for place, index in enumerate(chosen(slices, count)):
         item = slices[index]
         image, mask = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor), np.asarray(item["mask"])[0, ..., 0] > 0.5
-        logits, maps = maps_of(ours, peers, [plain.network], image, int(item["label"]))
+        logits, maps = maps_of(ours, peers, image, int(item["label"]))
         row, column = divmod(place, COLUMNS)
         picture = image[0, 0, ..., 0].numpy()
         for k, heat in enumerate((None, maps[OURS], maps[OTHER])):

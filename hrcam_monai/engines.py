@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import zipfile
 from collections.abc import Iterable
@@ -20,7 +19,6 @@ from torch import nn
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.distributed import gather, is_main_process, wait
-from hrcam_monai.files import numbered
 from hrcam_monai.weights import save_weights
 
 logger = logging.getLogger(__name__)
@@ -99,54 +97,11 @@ def run_stage(
         Checkpoint.load_objects(state, torch.load(checkpoint, map_location=device, weights_only=True))
     wait()  # else a slow process would find the next checkpoint of a fast one
     if trainer.state.epoch < epochs:
-        saver = CheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=2)
         if is_main_process():
-            saver.attach(trainer)
+            CheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=2).attach(trainer)
         trainer.run()
-        if is_main_process():  # another run of this trainer is another stage
-            trainer.remove_event_handler(saver.interval_completed, Events.EPOCH_COMPLETED)
     if weights is not None and epochs:
         save_weights(state["network"], weights)
-
-
-def run_stage_times(
-    trainer: SupervisedTrainer,
-    state: dict[str, Any],
-    run_dir: str | Path,
-    name: str,
-    weights: str | Path,
-    count: int = 1,
-    seed: int = 0,
-    resume: bool = False,
-) -> None:
-    """`run_stage`, several times from other first weights; the network is left with those of the first time.
-
-    What one network happens to learn, others do not: `SeedHandler` takes the mean of their maps.
-
-    Args:
-        trainer, state, run_dir, name, resume: see `run_stage`.
-        weights: where the network's weights after the first time are kept; of the others, see `numbered`.
-        count: how often.
-        seed: of the first weights of the others; modules with `reset_parameters` are drawn anew.
-    """
-    start = {key: copy.deepcopy(part.state_dict()) for key, part in state.items() if key != "network"} if count > 1 else {}
-    run_stage(trainer, state, run_dir, name, resume, weights)
-    network = state["network"]
-    if count == 1 or not trainer.state.max_epochs:
-        return
-    first = copy.deepcopy(network.state_dict())
-    for number in range(2, count + 1):
-        path = numbered(weights, number)
-        if resume and path.is_file():
-            continue
-        logger.info("%s: network %d of %d", name, number, count)
-        for key, part in start.items():
-            state[key].load_state_dict(copy.deepcopy(part))
-        torch.manual_seed(seed + number - 1)
-        network.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
-        trainer.state.epoch = trainer.state.iteration = 0
-        run_stage(trainer, state, run_dir, f"{name}_{number}", resume, path)
-    network.load_state_dict(first)
 
 
 @torch.no_grad()

@@ -33,14 +33,3 @@ def file_hash(path: str | Path) -> str:
 def files_hash(paths: Iterable[str | Path]) -> str:
     """sha256 of the hashes of several files, in their order."""
     return hashlib.sha256("".join(map(file_hash, paths)).encode()).hexdigest()
-
-
-def numbered(path: str | Path, number: int) -> Path:
-    """The file of the same thing's second run, and so on; the first keeps its name.
-
-    Example:
-        >>> numbered("run/base_cnn.pt", 1).name, numbered("run/base_cnn.pt", 2).name
-        ('base_cnn.pt', 'base_cnn_2.pt')
-    """
-    path = Path(path)
-    return path if number == 1 else path.with_name(f"{path.stem}_{number}{path.suffix}")

@@ -8,7 +8,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 
 from hrcam_monai.data import Failures
-from hrcam_monai.engines import CohortEvaluator, calibrate, last_checkpoint, run_stage, run_stage_times
+from hrcam_monai.engines import CohortEvaluator, calibrate, last_checkpoint, run_stage
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.losses import MapLoss
 from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
@@ -52,29 +52,6 @@ def test_resumed_training_equals_training_in_one_go(tmp_path):
     before = last_checkpoint(tmp_path / "part", "train").stat().st_mtime_ns
     run_stage(trainer, state, tmp_path / "part", "train", resume=True)
     assert last_checkpoint(tmp_path / "part", "train").stat().st_mtime_ns == before
-
-
-def test_a_stage_run_several_times_leaves_the_first_network_and_all_weights(tmp_path):
-    alone, net = small_net(), small_net()
-    run_stage(*stage(alone, 2), tmp_path / "alone", "base")
-    trainer, state = stage(net, 2)
-    run_stage_times(trainer, state, tmp_path / "three", "base", tmp_path / "three" / "base_cnn.pt", count=3, seed=5)
-    for key, value in alone.state_dict().items():
-        torch.testing.assert_close(net.state_dict()[key], value, msg=key)
-    files = [tmp_path / "three" / f"base_cnn{n}.pt" for n in ("", "_2", "_3")]
-    made = [torch.load(f, weights_only=True)["head.weight"] for f in files]
-    assert all(not torch.equal(a, b) for a, b in ((made[0], made[1]), (made[1], made[2]), (made[0], made[2])))
-    assert len(list((tmp_path / "three").glob("base_checkpoint_epoch=*.pt"))) == 2
-    # resumed: what is there is kept, what is missing is made, the network is again the first
-    kept = files[1].stat().st_mtime_ns
-    files[2].unlink()
-    for left in (tmp_path / "three").glob("base_3_checkpoint_epoch=*.pt"):
-        left.unlink()
-    again = small_net()
-    run_stage_times(*stage(again, 2), tmp_path / "three", "base", files[0], count=3, seed=5, resume=True)
-    assert files[1].stat().st_mtime_ns == kept
-    torch.testing.assert_close(torch.load(files[2], weights_only=True)["head.weight"], made[2])
-    torch.testing.assert_close(again.state_dict()["head.weight"], net.state_dict()["head.weight"])
 
 
 def run_until_epoch(trainer, state, folder, epoch):

@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from hrcam_monai.data.reading import ScanError, cut_short, stack_fault
+from hrcam_monai.data.dicom_stack import cut_short, even_steps, read_pixels, stack_affine, stack_fault
+from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sources import is_dicom
 
 LOCALISER = re.compile(r"locali[sz]er|scout|survey|(3|three).?plane|^loc\b", re.IGNORECASE)
-PLACE_TOLERANCE_MM = 0.5  # scanners round positions to a tenth of a millimetre; what is beyond this is another geometry
 CONVERT = "convert it with dcm2niix, and give the NIfTI files as a BIDS folder"
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber", "StudyID")
 TAGS = (
     *IDENTIFYING, "Modality", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "ImageType", "NumberOfFrames",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence", "SamplesPerPixel",
+    "PerFrameFunctionalGroupsSequence", "SamplesPerPixel", "Rows", "Columns", "SliceThickness",
 )  # fmt: skip
 
 
@@ -41,7 +41,10 @@ class Series:
         image_type: values of ImageType, such as ("ORIGINAL", "PRIMARY").
         positions: [slices, 3] first voxel of each slice, LPS mm; empty if any has none.
         orientations: [slices, 6] directions of its rows and columns.
+        frames: of each slice, its file and its frame in it.
         pixel_mm: size of a pixel along a row and along a column.
+        thickness_mm: of a slice, as the header has it; 0 if it has none.
+        fault: why its slices are no one volume, whatever their places; empty if nothing is.
     """
 
     files: tuple[Path, ...]
@@ -51,7 +54,10 @@ class Series:
     image_type: tuple[str, ...]
     positions: np.ndarray
     orientations: np.ndarray
+    frames: tuple[tuple[int, int], ...]
     pixel_mm: tuple[float, float]
+    thickness_mm: float
+    fault: str
 
     @property
     def slices(self) -> int:
@@ -79,48 +85,110 @@ def _blotted(text: str, header: Any) -> str:
     return re.sub(r"(19|20)\d{2}[-./]?[01]\d[-./]?[0-3]\d", "***", text)
 
 
-def _frames(header: Any) -> tuple[list[Any], list[Any], Any]:
-    """Positions, orientations and pixel size of a file's slices: one, or those of a multi-frame file."""
-    if "PerFrameFunctionalGroupsSequence" not in header:
-        return [header.get("ImagePositionPatient")], [header.get("ImageOrientationPatient")], header.get("PixelSpacing")
+@dataclass(frozen=True)
+class _Frame:
+    """One slice of a file."""
+
+    position: Any
+    orientation: Any
+    pixel: tuple[float, ...]  # distance of rows, of columns
+    scale: tuple[float, float]  # rescale slope and intercept
+
+
+def _frames(header: Any) -> list[_Frame]:
+    """The slices of a file: one, or those of a multi-frame file."""
     shared = header.get("SharedFunctionalGroupsSequence") or [{}]
 
     def find(frame: Any, group: str, field: str) -> Any:
         for holder in (frame, shared[0]):
             if group in holder:
                 return holder[group].value[0].get(field)
-        return None
+        return header.get(field)
 
-    frames = list(header.PerFrameFunctionalGroupsSequence)
-    positions = [find(f, "PlanePositionSequence", "ImagePositionPatient") for f in frames]
-    orientations = [find(f, "PlaneOrientationSequence", "ImageOrientationPatient") for f in frames]
-    return positions, orientations, find(frames[0], "PixelMeasuresSequence", "PixelSpacing")
+    def read(frame: Any) -> _Frame:
+        return _Frame(
+            find(frame, "PlanePositionSequence", "ImagePositionPatient"),
+            find(frame, "PlaneOrientationSequence", "ImageOrientationPatient"),
+            tuple(float(v) for v in find(frame, "PixelMeasuresSequence", "PixelSpacing") or ()),
+            tuple(  # type: ignore[arg-type]
+                float(find(frame, "PixelValueTransformationSequence", f) or default)
+                for f, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
+            ),
+        )
+
+    return [read(f) for f in header.get("PerFrameFunctionalGroupsSequence") or [{}]]
+
+
+def _fault(headers: Sequence[Any], found: Sequence[list[_Frame]]) -> str:
+    """Why slices are no one volume of one patient, apart from their places."""
+    patients = {(str(h.get("PatientID", "")), str(h.get("PatientName", ""))) for h in headers}
+    sizes = {(int(h.get("Rows") or 0), int(h.get("Columns") or 0)) for h in headers}
+    pixels = {tuple(round(v, 4) for v in f.pixel) for frames in found for f in frames}
+    if len(patients) > 1:
+        return f"holds slices of {len(patients)} patients; export each patient's series again."
+    if any(int(h.get("SamplesPerPixel") or 1) > 1 for h in headers):
+        return "its pixels are in colour; export the original slices, not derived images."
+    if len(sizes) > 1:
+        return f"slices differ in size ({', '.join(f'{c} x {r}' for r, c in sorted(sizes))}); keep the slices of one stack."
+    if any(int(h.get("NumberOfFrames") or 1) != len(frames) for h, frames in zip(headers, found, strict=True)):
+        return f"a multi-frame file does not say where each of its frames lies; {CONVERT}."
+    if () in pixels or any(0 in p for p in pixels):
+        return "a slice has no PixelSpacing, so its size is unknown; export the original slices again."
+    if len(pixels) > 1:
+        return "slices differ in PixelSpacing; keep the slices of one stack."
+    if any(len({f.scale for f in frames}) > 1 for frames in found):
+        return f"frames of one file are scaled each by its own factors, which itk does not read; {CONVERT}."
+    return ""
 
 
 def _series(files: Sequence[Path], headers: Sequence[Any]) -> Series:
     """A series of its files and headers, ordered along the stack."""
     first = headers[0]
     found = [_frames(h) for h in headers]
+    places = [(i, j) for i, frames in enumerate(found) for j in range(len(frames))]
+    placed = all(f.position is not None and f.orientation is not None for frames in found for f in frames)
     order = list(range(len(files)))
-    if all(p is not None and o is not None for positions, turns, _ in found for p, o in zip(positions, turns, strict=True)):
-        turn = np.array(found[0][1][0], float)
+    if placed:
+        turn = np.array(found[0][0].orientation, float)
         normal = np.cross(turn[:3], turn[3:])
-        order.sort(key=lambda i: float(normal @ np.array(found[i][0][0], float)))
-        positions = np.array([p for i in order for p in found[i][0]], float)
-        orientations = np.array([o for i in order for o in found[i][1]], float)
-    else:
-        positions, orientations = np.empty((0, 3)), np.empty((0, 6))
-    pixel = found[0][2] or (0.0, 0.0)
+        along = {(i, j): float(normal @ np.array(found[i][j].position, float)) for i, j in places}
+        order.sort(key=lambda i: min(along[i, j] for j in range(len(found[i]))))
+        places.sort(key=along.__getitem__)
+    slices = [found[i][j] for i, j in places] if placed else []
+    pixel = found[0][0].pixel or (0.0, 0.0)
     return Series(
         files=tuple(files[i] for i in order),
         description=_blotted(str(first.get("SeriesDescription", "")).strip(), first),
         protocol=_blotted(str(first.get("ProtocolName", "")).strip(), first),
         modality=str(first.get("Modality", "")),
         image_type=tuple(str(v).upper() for v in first.get("ImageType") or ()),
-        positions=positions,
-        orientations=orientations,
-        pixel_mm=(float(pixel[1]), float(pixel[0])),  # DICOM gives the distance of rows first
+        positions=np.array([f.position for f in slices], float).reshape(-1, 3),
+        orientations=np.array([f.orientation for f in slices], float).reshape(-1, 6),
+        frames=tuple((order.index(i), j) for i, j in places),
+        pixel_mm=(pixel[1], pixel[0]),  # DICOM gives the distance of rows first
+        thickness_mm=float(first.get("SliceThickness") or 0),
+        fault=_fault(headers, found),
     )
+
+
+def _headers(files: Sequence[Path], folder: Path, whole: bool = False) -> list[Any]:
+    """The header of each file, or what of it tells series and geometry.
+
+    Raises:
+        ScanError: one cannot be read; it is told by number, as its name may be a patient's.
+    """
+    import pydicom
+
+    headers = []
+    for number, file in enumerate(files, start=1):
+        try:
+            with warnings.catch_warnings(action="ignore"):  # they quote values of the header
+                tags = None if whole else list(TAGS)
+                headers.append(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True))
+                str(headers[-1].SeriesInstanceUID)
+        except Exception:  # pydicom raises many kinds
+            raise ScanError(f"{folder}: DICOM file {number} of {len(files)} by name cannot be read; copy it again.") from None
+    return headers
 
 
 def find_series(folder: Path) -> list[Series]:
@@ -133,20 +201,49 @@ def find_series(folder: Path) -> list[Series]:
         >>> [s.name for s in find_series(Path("study/s01"))]  # doctest: +SKIP
         ["'T1 post' (MR, 176 slices)"]
     """
-    import pydicom
-
     files = sorted(p for p in folder.rglob("*") if p.is_file() and is_dicom(p))
     if not files:
         raise ScanError(f"{folder}: holds no DICOM file; see that the export is there, with its files uncompressed (no zip).")
     groups: dict[str, list[tuple[Path, Any]]] = {}
-    for number, file in enumerate(files, start=1):
-        try:
-            with warnings.catch_warnings(action="ignore"):  # they quote values of the header
-                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
-                groups.setdefault(str(header.SeriesInstanceUID), []).append((file, header))
-        except Exception:  # pydicom raises many kinds
-            raise ScanError(f"{folder}: DICOM file {number} of {len(files)} by name cannot be read; copy it again.") from None
+    for file, header in zip(files, _headers(files, folder), strict=True):
+        groups.setdefault(str(header.SeriesInstanceUID), []).append((file, header))
     return [_series(*zip(*group, strict=True)) for group in groups.values()]
+
+
+def frames_in(file: Path) -> int:
+    """How many frames a DICOM file says it has."""
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["NumberOfFrames"], force=True)
+        return int(header.get("NumberOfFrames") or 1)
+    except Exception:  # what is wrong with it is told by who reads it
+        return 1
+
+
+def headers_in(path: Path) -> tuple[list[Path], list[Any]]:
+    """Files and whole headers of the one series that a folder, or a file, holds.
+
+    Raises:
+        ScanError: no DICOM file, or several series.
+    """
+    files = [path] if path.is_file() else [p for p in sorted(path.iterdir()) if p.is_file() and is_dicom(p)]
+    if not files:
+        raise ScanError("holds no DICOM file; give a folder with the files of one series.")
+    headers = _headers(files, path, whole=True)
+    count = len({str(h.SeriesInstanceUID) for h in headers})
+    if count > 1:
+        raise ScanError(f"holds {count} DICOM series; put each series into a folder of its own.")
+    return files, headers
+
+
+def series_in(path: Path) -> Series:
+    """The one series that a folder, or a multi-frame file, holds.
+
+    Raises:
+        ScanError: what `headers_in` refuses; the message does not name the folder.
+    """
+    return _series(*headers_in(path))
 
 
 def choose_series(found: Sequence[Series], pattern: str | None = None) -> tuple[Series, str | None]:
@@ -186,48 +283,47 @@ def choose_series(found: Sequence[Series], pattern: str | None = None) -> tuple[
     return best[0], remark.format(best[0].name) if remark else None
 
 
-def read_series(series: Series) -> Any:
-    """Read a series as an itk image, float32 with rescaled values, its voxels where the headers say.
+def check_series(series: Series, least: int = 3) -> float:
+    """See that a series is one whole, straight and even stack of one patient; the distance of its slices, mm.
 
     Raises:
-        ScanError: colour, fewer than three slices, slices that miss, repeat, differ in orientation or are no straight and
-            even stack, several volumes (4-D), or pixels that itk cannot decode.
+        ScanError: what is wrong with it, and what to do.
     """
-    import itk
-
-    fault = stack_fault(series.orientations, series.positions)
-    if fault is None and series.slices < 3:
+    if not series.slices:
+        raise ScanError("a DICOM file has no position or orientation; export the original slices, not derived images.")
+    fault = series.fault or stack_fault(series.orientations, series.positions)
+    if not fault and series.slices < least:
         fault = f"has {series.slices} slice(s), and a volume needs three or more; choose another with --series."
     if fault:
-        raise ScanError(f"series {series.name}: {fault}")
-    itk.Object.SetGlobalWarningDisplay(False)  # its warnings name files
+        raise ScanError(fault)
+    step = even_steps(series.orientations[0], series.positions)
+    if step is None:
+        raise ScanError(f"its slices are no straight, even stack, so no grid of voxels fits them; {CONVERT}.")
+    return step or series.thickness_mm or 1.0
+
+
+def read_series(series: Series, least: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Read a series: float32 [X, Y, Z] with each slice's rescaled values, and the RAS+ affine that the headers give.
+
+    Args:
+        series: see `find_series`.
+        least: slices that it must have.
+
+    Raises:
+        ScanError: colour, too few slices, slices that miss, repeat, differ in size or orientation or are no straight and
+            even stack, several volumes (4-D) or patients, or pixels that itk cannot decode.
+    """
+    step = check_series(series, least)
+    for number, file in enumerate(series.files, start=1):
+        try:
+            short = cut_short(file)
+        except Exception:  # pydicom's message of an element that ends too early; it may hold a part of the header
+            short = True
+        if short:
+            told = f"pixels of DICOM file {number} of {len(series.files)} along the stack are cut short"
+            raise ScanError(f"{told}; copy the series again from its source.")
     try:
-        if any(map(cut_short, series.files)):  # itk fills up what is missing, without a word
-            raise EOFError
-        files = [str(f) for f in series.files]
-        image = itk.imread(files if len(files) > 1 else files[0], itk.F)
+        array = read_pixels(series.files, series.frames)
     except Exception:  # the message names files
-        raise ScanError(
-            f"series {series.name}: its pixels cannot be decoded (cut short, colour, or a compression that itk lacks); "
-            f"copy it again, or {CONVERT}."
-        ) from None
-    if not _lies_where_headers_say(image, series):
-        kind = "a multi-frame file whose frames are" if len(series.files) == 1 else "slices that are"
-        raise ScanError(f"series {series.name}: {kind} no straight, even stack in order, so itk would misplace it; {CONVERT}.")
-    return image
-
-
-def _lies_where_headers_say(image: Any, series: Series) -> bool:
-    """Whether every slice of the image, in order, begins at its header's position, and rows and columns agree."""
-    import itk
-
-    if image.GetImageDimension() != 3 or itk.size(image)[2] != series.slices:
-        return False
-    direction, spacing = itk.array_from_matrix(image.GetDirection()), list(image.GetSpacing())
-    steps = np.arange(series.slices)[:, None] * spacing[2] * direction[:, 2]
-    turn = np.concatenate([direction[:, 0], direction[:, 1]])
-    return (
-        bool(np.all(np.linalg.norm(np.array(list(image.GetOrigin())) + steps - series.positions, axis=1) < PLACE_TOLERANCE_MM))
-        and np.allclose(turn, series.orientations[0], atol=1e-3)
-        and np.allclose(spacing[:2], series.pixel_mm, rtol=1e-3)
-    )
+        raise ScanError(f"its pixels cannot be decoded (a compression that itk lacks?); copy it again, or {CONVERT}.") from None
+    return array, stack_affine(series.orientations[0], series.positions[0], (*series.pixel_mm, step))

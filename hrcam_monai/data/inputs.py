@@ -164,7 +164,12 @@ def read_image(inputs: Inputs) -> Any:
     Raises:
         ScanError: what `read_series` and `read_scan` refuse, or axes that are not at right angles.
     """
-    return read_series(inputs.image) if isinstance(inputs.image, Series) else _read(inputs.image)
+    if not isinstance(inputs.image, Series):
+        return _read(inputs.image)
+    try:
+        return from_array(*read_series(inputs.image))
+    except ScanError as error:
+        raise ScanError(f"series {inputs.image.name}: {error}") from None
 
 
 def read_mask(path: Path) -> Any:

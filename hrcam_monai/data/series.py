@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 
-from hrcam_monai.data.dicom_series import find_series
+from hrcam_monai.data.dicom_series import check_series, find_series, headers_in, series_in
 from hrcam_monai.data.itk_images import FLIP
-from hrcam_monai.data.reading import ScanError, check_dicom_series
+from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import read_sidecar
 from hrcam_monai.files import files_hash
 
@@ -50,7 +50,12 @@ def source_slices(folder: str | Path, keep_patient: bool = False) -> list[Datase
             f"{path}: is no folder with a DICOM series; only maps of such a series go back to DICOM (--source if `prepare` "
             "made it of one)."
         )
-    return _slices(check_dicom_series(path), path, keep_patient)
+    try:
+        _, headers = headers_in(path)
+        check_series(series_in(path), least=1)
+    except ScanError as error:
+        raise ScanError(f"{path}: {error}") from None
+    return _slices(headers, path, keep_patient)
 
 
 def prepared_slices(source: str | Path, scan: str, keep_patient: bool = False) -> list[Dataset]:

@@ -18,14 +18,25 @@ def is_scan(path: Path) -> bool:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, by its preamble: names of DICOM files mean nothing."""
+    """Whether a file is DICOM, by its content: names of DICOM files mean nothing, and some have no preamble."""
     if path.name.upper() == "DICOMDIR":  # the index of a disc, no image
         return False
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            start = file.read(132)
     except OSError:
         return False
+    if start[128:] == b"DICM":
+        return True
+    if start[:2] not in (b"\x08\x00", b"\x02\x00") or is_scan(path):  # the first groups of a header, little endian
+        return False
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SeriesInstanceUID"], force=True)
+    except Exception:  # pydicom raises many kinds on what is no DICOM
+        return False
+    return "SOPClassUID" in header and "SeriesInstanceUID" in header
 
 
 def _subject(path: Path, root: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,12 @@ from tqdm import tqdm
 from hrcam_monai.data.cohort import CachedCohort
 from hrcam_monai.distributed import is_main_process, wait
 from hrcam_monai.edges import along_edges
-from hrcam_monai.files import numbered, whole
+from hrcam_monai.files import whole
 from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.losses import pixel_log_probabilities
 from hrcam_monai.networks import HRCAMNet, Tap, locate_taps
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
-from hrcam_monai.weights import load_weights
 
 SEEDS = "seeds"  # key of an item: how likely each voxel shows the finding that its image is labelled with
 BATCH = 32  # images, or slices, at once
@@ -46,8 +44,6 @@ class SeedHandler:
         slice_axis: of volumes that a 2-D network runs along; None where it takes the image whole.
         renew: epochs before which the network's own maps take over; none by default.
         power: of the LayerCAM maps, whose background is not zero: what is weak in them counts less.
-        classifiers: plain CNNs whose LayerCAM maps' mean is taken: the classifier, and those whose weights a `base_cnn_2.pt` and
-            so on in `run_dir` hold; see `run_stage_times`.
 
     Example:
         >>> SeedHandler(dataset, net.backbone, net, "runs/train", flip_axes=[0]).attach(trainer)  # doctest: +SKIP
@@ -63,7 +59,6 @@ class SeedHandler:
         slice_axis: int | None = None,
         renew: Sequence[int] = (),
         power: float = 2.0,
-        classifiers: int = 1,
     ) -> None:
         self.dataset = dataset
         self.classifier = classifier
@@ -73,8 +68,6 @@ class SeedHandler:
         self.slice_axis = slice_axis
         self.epochs = sorted({1, *renew})
         self.power = power
-        self.others = [numbered(self.folder / "base_cnn.pt", n) for n in range(2, classifiers + 1)]
-        self.classifiers: list[nn.Module] = []  # read when they are needed, and let go after
         self.taps: list[Tap] = []  # of the classifier, looked for once
         self.given = 0  # the epoch that the dataset's seeds are of
 
@@ -90,9 +83,7 @@ class SeedHandler:
         if due < engine.state.epoch and path.is_file():  # of the run that is resumed
             seeds = torch.load(path, weights_only=True)
         else:
-            self.classifiers = [self.classifier, *(self._with_weights(p) for p in self.others if p.is_file())]
             seeds = list(self._made(self._from_classifier if due == 1 else self._from_network))
-            self.classifiers = []
             if is_main_process():
                 with whole(path) as partial:
                     torch.save(seeds, partial)
@@ -120,14 +111,9 @@ class SeedHandler:
             seeds = scaled(seeds[None])[0]
             yield (seeds**self.power if read == self._from_classifier else seeds).half()
 
-    def _with_weights(self, path: Path) -> nn.Module:
-        classifier = copy.deepcopy(self.classifier)
-        load_weights(classifier, path)
-        return classifier
-
     def _from_classifier(self, images: Tensor, labels: Tensor) -> Tensor:
         self.taps = self.taps or locate_taps(self.classifier, (1, *images.shape[1:]))
-        return torch.stack([layer_cam(c, images, labels, self.taps) for c in self.classifiers]).mean(dim=0)
+        return layer_cam(self.classifier, images, labels, self.taps)
 
     def _from_network(self, images: Tensor, labels: Tensor) -> Tensor:
         with evaluating(self.network):

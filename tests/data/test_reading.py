@@ -127,8 +127,9 @@ def test_a_dicom_slice_that_is_cut_short_is_not_filled_up(tmp_path, lost):
     slices = sorted((tmp_path / "series").iterdir())
     whole = slices[2].read_bytes()
     slices[2].write_bytes(whole[:-lost])
-    with pytest.raises(ScanError, match=rf"{slices[2].name}: its pixels are cut short; copy the series again from its source\.$"):
+    with pytest.raises(ScanError, match=r"DICOM file 3 of 6 along the stack are cut short; copy the series again.*\.$") as error:
         read_scan(tmp_path / "series")
+    assert slices[2].name not in str(error.value)  # names of DICOM files hold patients' names
 
 
 def test_real_formats(real_data):

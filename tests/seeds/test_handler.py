@@ -6,11 +6,9 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from hrcam_monai.data import CachedCohort, Failures
-from hrcam_monai.edges import along_edges
-from hrcam_monai.networks import HRCAMNet, StageCNN, locate_taps
-from hrcam_monai.seeds import SeedHandler, layer_cam
+from hrcam_monai.networks import HRCAMNet, StageCNN
+from hrcam_monai.seeds import SeedHandler
 from hrcam_monai.seeds.handler import image_and_target
-from hrcam_monai.seeds.layer_cam import scaled
 
 
 def cohort(folder, shape=(24, 20, 1)):
@@ -53,20 +51,6 @@ def test_of_classes_that_are_all_findings_each_image_has_seeds(tmp_path):
     data, net = cohort(tmp_path), network(reference=None)
     (seeds,) = run(SeedHandler(data, net.backbone, net, tmp_path, slice_axis=2), epochs=1)
     assert [float(s.max()) for s in seeds] == [1, 1, 1, 1]
-
-
-def test_the_maps_of_several_classifiers_are_averaged(tmp_path):
-    data, net = cohort(tmp_path), network()
-    others = [network() for _ in range(2)]
-    for number, other in enumerate(others, start=2):
-        torch.nn.init.normal_(other.backbone.fc.weight, generator=torch.Generator().manual_seed(number))
-        torch.save(other.backbone.state_dict(), tmp_path / f"base_cnn_{number}.pt")
-    image, label = data.items()[1]["image"].as_tensor()[None, ..., 0], torch.tensor([1])
-    taps = locate_taps(net.backbone, (1, 1, 24, 20))
-    mean = sum(layer_cam(n.backbone, image, label, taps) for n in (net, *others)) / 3
-    expected = scaled(along_edges(mean, image))[0, ..., None] ** 2
-    (seeds,) = run(SeedHandler(data, net.backbone, net, tmp_path, slice_axis=2, classifiers=3), epochs=1)
-    torch.testing.assert_close(seeds[1].as_tensor().float(), expected, atol=2e-3, rtol=0)
 
 
 def test_the_networks_own_maps_take_over_and_a_resumed_run_has_the_same(tmp_path):

@@ -1,0 +1,5 @@
+"""The error of a scan that cannot be used."""
+
+
+class ScanError(ValueError):
+    """A scan that cannot be used: the message names the file, the fault and the remedy."""

@@ -26,7 +26,7 @@ PATIENT = (
     "ReferringPhysicianName", "PositionReferenceIndicator",
 )  # fmt: skip
 REMOVED = "patient and study modules emptied; UIDs of the source kept"
-OFF_GRID = 0.45  # voxels: a slice of a series with uneven gaps may lie so far from its voxel, which is still the nearest
+OFF_GRID = 0.45  # voxels: scanners round positions, and the nearest voxel is still a slice's own
 
 
 def source_slices(folder: str | Path, keep_patient: bool = False) -> list[Dataset]:

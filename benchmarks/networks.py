@@ -46,10 +46,10 @@ HEAD = """# Networks that can be wrapped
   from, or the activation that it is a mere weighting of. `:relu@2` is the second call of a function, `relu@2` of a module;
   (last): the network keeps its features as [B, H, W, C], as some transformers do;
 - *error*: the largest difference between a logit and its map's mean, relative, random head;
-- *randomised*: correlation of the maps before and after the last learned layer in front of the deepest tap is drawn anew. Networks are
-  untrained, and all levels count alike: one of five levels can take no more than a fifth of the variance away, and the last layer of an
-  untrained residual block adds next to nothing to its stream (ConvNeXt scales it by 1e-6). So 1.00, rounded, is no proof that the map
-  does not depend on the layer; a column that tells such a fault from a small change is still to be made.
+- *randomised*: correlation of the maps before and after the last learned layer in front of the deepest tap is drawn anew.
+  Networks are untrained and all levels count alike: one level of five can take no more than a fifth of the variance away, and
+  the last layer of an untrained residual block adds next to nothing to its stream (ConvNeXt scales it by 1e-6). So 1.00,
+  rounded, is no proof that the map does not depend on the layer; a column that tells such a fault is still to be made.
 
 A network that turns its feature maps into tokens and decides by those has no feature map that says what it decides by: it is
 refused. What was not tried: SwinUNETR's encoder, whose output is a list of features and no logit.

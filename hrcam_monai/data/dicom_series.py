@@ -141,7 +141,7 @@ def _fault(headers: Sequence[Any], found: Sequence[list[_Frame]]) -> str:
     return ""
 
 
-def _series(files: Sequence[Path], headers: Sequence[Any]) -> Series:
+def series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
     """A series of its files and headers, ordered along the stack."""
     first = headers[0]
     found = [_frames(h) for h in headers]
@@ -207,7 +207,7 @@ def find_series(folder: Path) -> list[Series]:
     groups: dict[str, list[tuple[Path, Any]]] = {}
     for file, header in zip(files, _headers(files, folder), strict=True):
         groups.setdefault(str(header.SeriesInstanceUID), []).append((file, header))
-    return [_series(*zip(*group, strict=True)) for group in groups.values()]
+    return [series_of(*zip(*group, strict=True)) for group in groups.values()]
 
 
 def frames_in(file: Path) -> int:
@@ -243,7 +243,7 @@ def series_in(path: Path) -> Series:
     Raises:
         ScanError: what `headers_in` refuses; the message does not name the folder.
     """
-    return _series(*headers_in(path))
+    return series_of(*headers_in(path))
 
 
 def choose_series(found: Sequence[Series], pattern: str | None = None) -> tuple[Series, str | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 
-from hrcam_monai.data.dicom_series import check_series, find_series, headers_in, series_in
+from hrcam_monai.data.dicom_series import check_series, find_series, headers_in, series_of
 from hrcam_monai.data.itk_images import FLIP
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import read_sidecar
@@ -51,8 +51,8 @@ def source_slices(folder: str | Path, keep_patient: bool = False) -> list[Datase
             "made it of one)."
         )
     try:
-        _, headers = headers_in(path)
-        check_series(series_in(path), least=1)
+        files, headers = headers_in(path)
+        check_series(series_of(files, headers), least=1)
     except ScanError as error:
         raise ScanError(f"{path}: {error}") from None
     return _slices(headers, path, keep_patient)

@@ -156,6 +156,7 @@ def trace(network: nn.Module, probe: Tensor) -> Dataflow:
         probe: its input.
 
     Example:
+        >>> import torch
         >>> flow = trace(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), torch.rand(1, 1, 8, 8))
         >>> [node.function for node in flow.used]
         ['input', 'conv2d', 'relu']

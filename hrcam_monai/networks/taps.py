@@ -106,7 +106,8 @@ def record(
 
         def enter(_module: nn.Module, _inputs: object) -> None:
             calls[0] += 1
-            mode = Watch(function, lambda n, output: keep(tap, output) if n == inner else None)
+            here = wanted in (None, calls[0])
+            mode = Watch(function, lambda n, output: keep(tap, output) if here and n == inner else None)
             open_.append(mode)
             mode.__enter__()
 

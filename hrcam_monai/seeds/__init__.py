@@ -2,5 +2,6 @@
 
 from hrcam_monai.seeds.handler import SeedHandler
 from hrcam_monai.seeds.layer_cam import layer_cam
+from hrcam_monai.seeds.novelty import novelty
 
-__all__ = ["SeedHandler", "layer_cam"]
+__all__ = ["SeedHandler", "layer_cam", "novelty"]

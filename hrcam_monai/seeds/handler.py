@@ -21,6 +21,7 @@ from hrcam_monai.losses import pixel_log_probabilities
 from hrcam_monai.networks import HRCAMNet, Tap, locate_taps
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
+from hrcam_monai.seeds.novelty import novelty
 
 SEEDS = "seeds"  # key of an item: how likely each voxel shows the finding that its image is labelled with
 BATCH = 32  # images, or slices, at once
@@ -32,8 +33,9 @@ class SeedHandler:
 
     Before the first epoch they are the mean LayerCAM of the plain CNN, whose fine levels hold outlines that no class map has
     learnt yet; in the epochs of `renew` they are the probabilities of the network's own class maps. Both are read through
-    flips, moved along the image's edges and scaled to a maximum of 1: a labelled finding must be somewhere. Images of the
-    reference class have none. Seeds are kept in the run's folder, so that a resumed training goes on with the same.
+    flips, weighted by what the image shows that other people's do not (`novelty`), moved along the image's edges and scaled to a
+    maximum of 1: a labelled finding must be somewhere. Images of the reference class have none. Seeds are kept in the run's
+    folder, so that a resumed training goes on with the same.
 
     Args:
         dataset: the training images; each cached item gets `seeds` on its image's grid.
@@ -44,6 +46,8 @@ class SeedHandler:
         slice_axis: of volumes that a 2-D network runs along; None where it takes the image whole.
         renew: epochs before which the network's own maps take over; none by default.
         power: of the LayerCAM maps, whose background is not zero: what is weak in them counts less.
+        novelty_power: of the novelty that weighs a map; 0 leaves it as it is. Where every class is a finding, no image shows
+            what is not one, and a map without it spreads over common anatomy.
 
     Example:
         >>> SeedHandler(dataset, net.backbone, net, "runs/train", flip_axes=[0]).attach(trainer)  # doctest: +SKIP
@@ -59,6 +63,7 @@ class SeedHandler:
         slice_axis: int | None = None,
         renew: Sequence[int] = (),
         power: float = 2.0,
+        novelty_power: float = 0.0,
     ) -> None:
         self.dataset = dataset
         self.classifier = classifier
@@ -68,6 +73,8 @@ class SeedHandler:
         self.slice_axis = slice_axis
         self.epochs = sorted({1, *renew})
         self.power = power
+        self.novelty_power = novelty_power
+        self.weights: list[Tensor] = []  # of each image's slices, found once
         self.taps: list[Tap] = []  # of the classifier, looked for once
         self.given = 0  # the epoch that the dataset's seeds are of
 
@@ -95,25 +102,41 @@ class SeedHandler:
     def _made(self, read: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensor]:
         """The seeds [1, *spatial] of each image, half precision."""
         device = next(self.network.parameters()).device
-        for item in tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False):
+        self.weights = self.weights or self._novelty()
+        for item, weight in zip(tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False), self.weights, strict=True):
             image, label = item["image"].as_tensor(), int(item["label"])
             if label == self.network.head.reference:
                 yield torch.zeros_like(image[:1], dtype=torch.float16)
                 continue
-            slices = image[None] if self.slice_axis is None else image.movedim(self.slice_axis + 1, 0)
             parts = []
-            for part in slices.to(device).split(BATCH):
-                labels = torch.full([len(part)], label, device=device)
+            for part, weighs in zip(self._slices(image).split(BATCH), weight.split(BATCH), strict=True):
+                part, labels = part.to(device), torch.full([len(part)], label, device=device)
                 found = torch.stack([read(part.flip(axes), labels).flip(axes) for axes in self.mirrors]).mean(dim=0)
-                parts.append(along_edges(found, part).cpu())
+                parts.append(along_edges(found * weighs.to(device), part).cpu())
             seeds = torch.cat(parts)
             seeds = seeds[0] if self.slice_axis is None else seeds.movedim(0, self.slice_axis + 1)
-            seeds = scaled(seeds[None])[0]
-            yield (seeds**self.power if read == self._from_classifier else seeds).half()
+            yield scaled(seeds[None])[0].half()
+
+    def _slices(self, image: Tensor) -> Tensor:
+        """[C, *spatial] -> [S, C, *], what the network sees at once."""
+        return image[None] if self.slice_axis is None else image.movedim(self.slice_axis + 1, 0)
+
+    def _novelty(self) -> list[Tensor]:
+        """Of each image the weights [S, 1, *] of its slices; ones where novelty does not count."""
+        slices = [self._slices(item["image"].as_tensor()) for item in self.dataset.items()]
+        if not self.novelty_power:
+            return [torch.ones_like(own[:, :1]) for own in slices]
+        shapes = sorted({tuple(own.shape[2:]) for own in slices})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"seed_novelty needs images of one shape; they are {shapes}. Set roi_size and resample, or seed_novelty=0."
+            )
+        people = [str(item["subject"]) for item, own in zip(self.dataset.items(), slices, strict=True) for _ in own]
+        return list((novelty(torch.cat(slices), people) ** self.novelty_power).split([len(own) for own in slices]))
 
     def _from_classifier(self, images: Tensor, labels: Tensor) -> Tensor:
         self.taps = self.taps or locate_taps(self.classifier, (1, *images.shape[1:]))
-        return layer_cam(self.classifier, images, labels, self.taps)
+        return layer_cam(self.classifier, images, labels, self.taps) ** self.power
 
     def _from_network(self, images: Tensor, labels: Tensor) -> Tensor:
         with evaluating(self.network):

@@ -74,3 +74,16 @@ def test_a_batch_brings_its_seeds_as_target():
     image, target = image_and_target(batch | {"seeds": torch.rand(2, 1, 4, 4)}, device="cpu")
     assert image.shape == (2, 1, 4, 4)
     assert set(target) == {"label", "seeds"}
+
+
+def test_novelty_weighs_the_map_and_needs_images_of_one_shape(tmp_path):
+    data, net = cohort(tmp_path), network()
+    options = {"slice_axis": 2}
+    (plain,) = run(SeedHandler(data, net.backbone, net, tmp_path, **options), epochs=1)
+    (weighted,) = run(SeedHandler(data, net.backbone, net, tmp_path, novelty_power=0.5, **options), epochs=1)
+    assert not torch.equal(plain[1], weighted[1])
+    assert [float(s.max()) for s in weighted] == [0, 1, 0, 1]
+    items = data.items()
+    items[0]["image"] = items[0]["image"][:, :-2]
+    with pytest.raises(ValueError, match=r"seed_novelty needs images of one shape; they are \[\(22, 20\), \(24, 20\)\]"):
+        run(SeedHandler(data, net.backbone, net, tmp_path, novelty_power=0.5, **options), epochs=1)

@@ -15,7 +15,8 @@ import torch
 import typer
 from common import ROOT
 from matplotlib.figure import Figure
-from tumours import OURS, PEERS, dataset_of, maps_of, overlays, trained
+from tumour_scores import OURS, PEERS, maps_of
+from tumours import dataset_of, overlays, trained
 
 from hrcam_monai.compare.maps import PeerMaps
 from hrcam_monai.report.figures import draw_map, figure_image

@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from common import RESULTS, ROOT, table
-from tumours import CLASSES, EDGES, OURS
+from tumour_scores import EDGES, FITTED, OURS
+from tumours import CLASSES
 
 PAGE = ROOT / "docs" / "real_tumours.md"
 NO_FINE = f"{OURS}, without the two finest levels"
+MEAN = "TorchCAM LayerCAM, mean"
 ALIKE = ", read as HR-CAM"
 Result = Mapping[str, Any]
 
@@ -31,6 +33,8 @@ def results_of(name: str, folder: Path) -> list[Result]:
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """Mean over networks, and the lowest and highest."""
     low, mean, high = min(values), float(np.mean(values)), max(values)
+    if 0 < high < 0.001:
+        return f"{mean:.0e} [{low:.0e}, {high:.0e}]"
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
@@ -109,7 +113,23 @@ def targets(name: str, results: Sequence[Result]) -> list[list[str]]:
             ratio(ap, column(results, NO_FINE, "pixel_ap")),
             lambda v: v > 1,
         ),
+        (
+            "fit_head on the plain CNN / LayerCAM's mean on the same weights",
+            ">= 1",
+            ratio(column(results, FITTED, "pixel_ap"), column(results, MEAN, "pixel_ap")),
+            lambda v: v >= 1,
+        ),
+        ("completeness error", "<= 1e-4", [r["sanity"]["completeness"] for r in results], lambda v: v <= 1e-4),
+        (
+            "correlation with maps of randomised weights",
+            "< .2",
+            [r["sanity"]["randomised"] for r in results],
+            lambda v: abs(v) < 0.2,
+        ),
     ]
+    if two:
+        wrong = [r["false_peaks"]["a_slice"] for r in results]
+        lines.append(("false peaks on slices without a tumour, a slice", "<= .1", wrong, lambda v: v <= 0.1))
     return [[what, target, spread(values), "yes" if met(float(np.mean(values))) else "no"] for what, target, values, met in lines]
 
 

@@ -1,0 +1,163 @@
+"""Scores of the maps of real tumours: ours, other maps of the plain CNN, and what needs no image, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import f1_score, roc_auc_score
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hrcam_monai.compare.maps import Candidate, PeerMaps
+from hrcam_monai.edges import along_edges
+from hrcam_monai.metrics import bootstrap_interval, completeness_error, randomization_curve
+from hrcam_monai.metrics.detection import peaks
+from hrcam_monai.metrics.localization import fixed_dice, localization_scores
+
+PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
+OURS = "HR-CAM"
+FITTED = "HR-CAM, head fitted to the plain CNN"
+RIVAL = "TorchCAM LayerCAM, mean, read as HR-CAM"  # the best of the others nearly everywhere
+EDGES = ", along edges"
+SHARES = np.arange(0.1, 0.95, 0.05)  # of the way from a map's median to its maximum, tried on validation people
+SENSITIVITY = 0.9  # the operating point of false peaks: so many tumours of validation people reach above it
+SIZES = ("small", "middling", "large")
+SANE = 20  # slices whose maps are checked against their logits and against randomised networks
+Row = dict[str, Any]
+
+
+def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits [K], and every map [X, Y, 1] of the label's class, by name."""
+    logits, found = ours.read(image, label)
+    name = f"{OURS}, {ours.name}"
+    levels = [m for n, m in found.items() if "alone" in n]
+    maps = {OURS: found[name]} | {f"{OURS}, level {i} alone": m for i, m in enumerate(levels, 1)}
+    maps[f"{OURS}, without the two finest levels"] = torch.stack(levels[2:]).sum(0)
+    maps |= {n.replace(f" ({peers.candidate.name})", ""): m for n, m in peers(image, label).items()}
+    for n in (OURS, RIVAL):
+        positive = (maps[n] - maps[n].median()).clamp(min=0)
+        maps[n + EDGES] = along_edges(positive[None, None, ..., 0], image[..., 0])[0, 0, ..., None]
+    return logits, maps
+
+
+def scored(
+    dataset: Any, ours: Candidate, plain: Candidate, fitted: Candidate, mean_masks: Mapping[int, np.ndarray]
+) -> Iterator[Row]:
+    """Rows of each slice: one with its logits, and one a map where there is a mask; where there is none, our map's peaks."""
+    peers = PeerMaps(plain, PEERS)
+    for data in tqdm(dataset, desc="score"):
+        image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
+        mask = np.asarray(data["mask"])[0] > 0.5
+        common = {"subject": data["subject"], "group": data["grade"], "label": label, "size": int(mask.sum())}
+        own = {"method": "", "plain": plain.logits(image).tolist()}
+        if not mask.any():
+            logits, found = ours.read(image, 1)  # of the first finding; a slice without a mask is of the reference class
+            heights = peaks(found[f"{OURS}, {ours.name}"][..., 0], (1, 1))[0]
+            yield common | own | {"logits": logits.tolist(), "peaks": heights.tolist()}
+            continue
+        logits, maps = maps_of(ours, peers, image, label)
+        maps[FITTED] = fitted.read(image, label)[1][f"{OURS}, {fitted.name}"]
+        yield common | own | {"logits": logits.tolist(), "inside": float(maps[OURS].numpy()[mask].max())}
+        towards = [np.linspace(-1, 1, n) ** 2 for n in mask.shape[:2]]
+        maps["a Gaussian in the middle"] = torch.from_numpy(np.exp(-2 * np.add.outer(*towards))[..., None])
+        maps["mean mask of the class"] = torch.from_numpy(mean_masks[label])
+        for method, heat in maps.items():
+            values = heat.numpy()
+            above = values - np.median(values)  # as the label map: what stands out from the rest, whatever the level of the whole
+            shares = [fixed_dice(above, mask, share) for share in SHARES]
+            yield common | {"method": method, "shares": shares} | localization_scores(values, mask)
+
+
+def mean_masks_of(dataset: Any) -> dict[int, np.ndarray]:
+    """The mean mask of each class, over slices that have one."""
+    found: dict[int, list[np.ndarray]] = {}
+    for data in dataset:
+        mask = np.asarray(data["mask"])[0] > 0.5
+        if mask.any():
+            found.setdefault(int(data["label"]), []).append(mask)
+    return {label: np.mean(masks, axis=0) for label, masks in found.items()}
+
+
+def classified(rows: Sequence[Row], key: str) -> dict[str, float]:
+    """Accuracy, macro F1, and the AUC of two classes."""
+    own = [r for r in rows if not r["method"]]
+    labels, scores = np.array([r["label"] for r in own]), np.array([r[key] for r in own])
+    predicted = scores.argmax(1)
+    found = {"accuracy": float((predicted == labels).mean()), "macro_f1": float(f1_score(labels, predicted, average="macro"))}
+    return found | ({"auc": float(roc_auc_score(labels, scores[:, 1] - scores[:, 0]))} if scores.shape[1] == 2 else {})
+
+
+def located(rows: Sequence[Row], method: str, share: int) -> dict[str, float]:
+    """Means over slices, medians of Dice, and Dice at the share that validation people chose."""
+    own = [r for r in rows if r["method"] == method]
+    found = {key: float(np.mean([r[key] for r in own])) for key in ("pixel_ap", "best_dice", "pointing", "energy")}
+    found["median_best_dice"] = float(np.median([r["best_dice"] for r in own]))
+    found["median_fixed_dice"] = float(np.median([r["shares"][share] for r in own]))
+    labels = sorted({r["label"] for r in own})
+    return found | {f"pixel_ap_class_{i}": float(np.mean([r["pixel_ap"] for r in own if r["label"] == i])) for i in labels}
+
+
+def false_peaks(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, float] | None:
+    """Our map's peaks a slice without a tumour, above what most tumours of validation people reach; None without such slices."""
+    without = [r["peaks"] for r in rows if "peaks" in r]
+    inside = [r["inside"] for r in validation if "inside" in r]
+    if not without or not inside:
+        return None
+    point = float(np.quantile(inside, 1 - SENSITIVITY))
+    reached = np.mean([r["inside"] >= point for r in rows if "inside" in r])
+    wrong = np.mean([sum(height >= point for height in heights) for heights in without])
+    return {"point": point, "sensitivity": float(reached), "a_slice": float(wrong), "slices": len(without)}
+
+
+def over_people(rows: Sequence[Row], method: str, other: str) -> dict[str, Row]:
+    """Mean pixel AP of a map and its ratio to another's, with intervals over people: all, by group, by third of size."""
+    pairs = list(zip(*([r for r in rows if r["method"] == m] for m in (method, other)), strict=True))
+    sizes = [own["size"] for own, _ in pairs]
+    thirds = np.digitize(sizes, np.quantile(sizes, (1 / 3, 2 / 3)))
+    parts = {"all": pairs}
+    parts |= {g: [p for p in pairs if p[0]["group"] == g] for g in sorted({own["group"] for own, _ in pairs})}
+    parts |= {f"{n} tumours": [p for p, t in zip(pairs, thirds, strict=True) if t == i] for i, n in enumerate(SIZES)}
+    return {name: _interval(part) for name, part in parts.items() if part}
+
+
+def _interval(pairs: Sequence[tuple[Row, Row]]) -> Row:
+    """Means over slices; people, not slices, are drawn anew."""
+    subjects = np.array([own["subject"] for own, _ in pairs])
+    own, other = np.array([(a["pixel_ap"], b["pixel_ap"]) for a, b in pairs]).T
+    found: Row = {"slices": len(pairs), "people": len(set(subjects)), "pixel_ap": float(own.mean())}
+    found["ratio"] = float(own.sum() / other.sum())
+    found["pixel_ap_ci95"] = list(bootstrap_interval(np.mean, own, subjects=subjects))
+    found["ratio_ci95"] = list(bootstrap_interval(lambda a, b: float(a.sum() / b.sum()), own, other, subjects=subjects))
+    return found
+
+
+def sanity(ours: Candidate, dataset: Any) -> dict[str, float]:
+    """Largest completeness error, and correlation of maps with those of the network with all its weights drawn anew."""
+    network: Any = ours.network
+    images = [
+        torch.as_tensor(dataset[i]["image"]).as_subclass(Tensor) for i in np.linspace(0, len(dataset) - 1, SANE).astype(int)
+    ]
+
+    def read(changed: nn.Module, image: Tensor) -> Tensor:
+        return ours.inferer(image, changed)["maps"][0, -1]
+
+    with torch.no_grad():
+        out = [ours.inferer(image[None], network) for image in images]
+    errors = [float(completeness_error(o["logits"], o["maps"], ours.inferer.pooling, ours.inferer.sharpness)) for o in out]
+    *_, last = randomization_curve(network, read, images, every=1000)
+    return {"completeness": max(errors), "randomised": last.correlation, "randomised_absolute": last.absolute}
+
+
+def summary(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, Any]:
+    """Classification of both networks, and a line a map."""
+    lines = {}
+    for method in dict.fromkeys(r["method"] for r in rows if r["method"]):
+        tried = np.median([r["shares"] for r in validation if r["method"] == method], axis=0)
+        share = int(tried.argmax())
+        lines[method] = {"slices": sum(r["method"] == method for r in rows), "share": float(SHARES[share])}
+        lines[method] |= located(rows, method, share)
+    found = {"network": classified(rows, "logits"), "plain": classified(rows, "plain"), "maps": lines}
+    return found | {"false_peaks": false_peaks(rows, validation), "by": over_people(rows, OURS, RIVAL)}

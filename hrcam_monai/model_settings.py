@@ -77,6 +77,35 @@ def write_model_settings(weights: str | Path, settings: Mapping[str, Any]) -> No
         write_json(made, settings_file(weights))
 
 
+def read_record(weights: str | Path) -> dict[str, Any] | None:
+    """The record beside weights: `settings`, and the hash of the `weights` that it is of. None where there is none.
+
+    Raises:
+        ModelSettingsError: torn or foreign.
+    """
+    path = settings_file(weights)
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text())
+        return {"settings": dict(record["settings"]), "weights": record["weights"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelSettingsError(f"{path}: no whole record of a network; train again, or remove it to run without.") from None
+
+
+def differences(trained: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """In what a run differs from a training, a sentence each.
+
+    Example:
+        >>> differences({"pooling": "lse", "edges": 0}, {"pooling": "gap", "edges": 0})
+        ['pooling was "lse", is "gap"']
+    """
+    run = comparable(settings)
+    return [
+        f"{key} was {_short(trained[key])}, is {_short(run[key])}" for key in trained if key in run and trained[key] != run[key]
+    ]
+
+
 def check_model_settings(weights: str | Path, settings: Mapping[str, Any], insist: bool = False) -> None:
     """See that weights are run with what they were trained with. Weights without a record are let through, and that is told.
 
@@ -89,23 +118,15 @@ def check_model_settings(weights: str | Path, settings: Mapping[str, Any], insis
         ModelSettingsError: settings differ, or the record is torn, foreign, or of other weights; the message names the file and
             each difference.
     """
-    path = settings_file(weights)
-    if not path.is_file():
+    path, record = settings_file(weights), read_record(weights)
+    if record is None:
         if Path(weights).is_file():
             logger.warning("%s: has no %s beside it; whether it was trained with these settings is not known", weights, path.name)
         return
-    try:
-        record = json.loads(path.read_text())
-        trained, of = dict(record["settings"]), record["weights"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ModelSettingsError(f"{path}: no whole record of a network; train again, or remove it to run without.") from None
     faults = []
-    if Path(weights).is_file() and of != file_hash(weights):
+    if Path(weights).is_file() and record["weights"] != file_hash(weights):
         faults.append(f"{path} is of other weights than {Path(weights).name}")
-    run = comparable(settings)
-    faults += [
-        f"{key} was {_short(trained[key])}, is {_short(run[key])}" for key in trained if key in run and trained[key] != run[key]
-    ]
+    faults += differences(record["settings"], settings)
     if not faults:
         return
     told = f"{weights}: not trained with what it is to be run with: {'; '.join(faults)}"

@@ -14,14 +14,14 @@ from hrcam_monai.model_settings import load_model
 from hrcam_monai.weights import load_weights, read_weights
 
 
-def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), **options: Any) -> ConfigParser:
-    """evaluate.json with overlays: names of files in the bundle's configs, or paths.
+def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), workflow: str = "evaluate", **options: Any) -> ConfigParser:
+    """A workflow's config with overlays: names of files in the bundle's configs, or paths.
 
     Raises:
         FileNotFoundError: no such config.
     """
     configs = bundle_root / "configs"
-    files = [configs / "evaluate.json"]
+    files = [configs / f"{workflow}.json"]
     for overlay in overlays:
         named = configs / f"{overlay}.json"
         files.append(named if named.is_file() else Path(overlay))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import warnings
-import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 from hrcam_monai.data.dicom_series import frames_in, read_series, series_in
-from hrcam_monai.data.failures import reason
+from hrcam_monai.data.nifti import check_nifti, unreadable
 from hrcam_monai.data.pictures import AFFINE, PictureError, is_picture, read_picture
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sources import is_dicom
@@ -23,33 +21,6 @@ from hrcam_monai.data.sources import is_dicom
 # MONAI says at every start that its optional GPU decoder is not there; it is not used here
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", message=".*nvImageCodec.*")
-
-
-def check_nifti(file: Path) -> None:
-    """See that a NIfTI file is whole and says where it lies; nibabel checks neither.
-
-    Raises:
-        ScanError: a compressed file that is cut short or damaged, or an affine that is singular or not finite.
-    """
-    try:
-        with file.open("rb") as stream:
-            if stream.read(2) == b"\x1f\x8b":
-                with gzip.open(file) as whole:  # reading to the end checks length and checksum
-                    while whole.read(1 << 20):
-                        pass
-        affine = np.asarray(nib.load(file).affine)  # type: ignore[attr-defined]
-    except (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError) as error:
-        raise unreadable(file, error) from None
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise ScanError(f"{file}: its affine is singular or not finite, so its place is unknown; export it again.")
-
-
-def unreadable(file: Path, error: BaseException) -> ScanError:
-    """The error of a file that no reader takes."""
-    return ScanError(
-        f"{file}: cannot be read as an image ({reason(error)[:160]}); it may be cut short or of another format: "
-        "copy it again, or convert it to NIfTI."
-    )
 
 
 def read_nifti(path: str | Path, blank: bool = False) -> nib.Nifti1Image:
@@ -76,8 +47,8 @@ def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaT
         float32 MetaTensor [channels, X, Y, Z] with its affine (RAS+ world).
 
     Raises:
-        ScanError: missing, empty, truncated or not an image; fewer than two dimensions; other channels; a side of zero; NaN or
-            Inf; constant.
+        ScanError: missing, empty, truncated or not an image; what `check_nifti` refuses; fewer than two dimensions; other
+            channels; a side of zero; NaN or Inf; constant.
 
     Example:
         >>> read_scan("scan.nii.gz").shape  # doctest: +SKIP

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from hrcam_monai import __version__
 from hrcam_monai.data.failures import Failures
-from hrcam_monai.data.reading import ScanError, check_nifti
+from hrcam_monai.data.nifti import check_nifti
+from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.series import PATIENT, prepared_slices, slice_spacing, source_slices, to_frames
 from hrcam_monai.files import whole
 from hrcam_monai.predictions import read_predictions

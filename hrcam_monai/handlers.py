@@ -62,6 +62,36 @@ class SharpnessSchedule:
             module.sharpness = sharpness
 
 
+class StopOnDivergence:
+    """Ends a training whose loss is no number any more: its weights would be damaged, and every image be of the first class.
+
+    Args:
+        patience: iterations on end; mixed precision skips a step now and then, and goes on.
+
+    Raises:
+        RuntimeError: in the iteration that is one too many.
+
+    Example:
+        >>> StopOnDivergence().attach(trainer)  # doctest: +SKIP
+    """
+
+    def __init__(self, patience: int = 10) -> None:
+        self.patience = patience
+        self.seen = 0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.check)
+
+    def check(self, engine: Engine) -> None:
+        losses = [float(output["loss"]) for output in engine.state.output]  # type: ignore[union-attr]
+        self.seen = 0 if np.isfinite(losses).all() else self.seen + 1
+        if self.seen >= self.patience:
+            raise RuntimeError(
+                f"training diverged in epoch {engine.state.epoch}: the loss was {losses[0]} for {self.seen} iterations; "
+                "lower --lr (--base_lr), then --resume True goes on from the last whole epoch."
+            )
+
+
 class HRCAMHandler:
     """Writes class maps of chosen samples while a trainer or evaluator runs: TensorBoard, NIfTI and PNG.
 

@@ -226,7 +226,7 @@ class ReadPredictiond(Transform):
             choice brings, the first.
 
     Raises:
-        ValueError: a class that is none of these.
+        ValueError: a class that is none of these; logits that are not finite.
     """
 
     def __init__(
@@ -254,6 +254,11 @@ class ReadPredictiond(Transform):
         d = dict(data)
         pred = d.pop("pred")
         logits = torch.as_tensor(pred["logits"]).float()
+        if not torch.isfinite(logits).all():  # argmax would name the first class
+            told = ", ".join(f"{v:g}" for v in logits.tolist())
+            raise ValueError(
+                f"the network's logits are {told}: its weights are damaged, or the image's values beyond any scan's."
+            )
         d["logits"] = logits
         d["probabilities"] = logits.softmax(0)
         d["predicted"] = int(logits.argmax())

@@ -8,7 +8,7 @@ from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
-from hrcam_monai.handlers import HRCAMHandler, SharpnessSchedule, logits_and_label
+from hrcam_monai.handlers import HRCAMHandler, SharpnessSchedule, StopOnDivergence, logits_and_label
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.losses import MapLoss
 from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -88,3 +88,12 @@ def test_sharpness_rises_and_ends_where_it_should():
 def test_logits_and_label():
     output = {"pred": {"logits": torch.zeros(2, 3)}, "label": torch.tensor([[0], [2]])}
     assert logits_and_label(output)[1].tolist() == [0, 2]
+
+
+def test_a_training_that_diverges_ends_with_what_to_do():
+    losses = [1.0, float("nan"), 1.0, *[float("nan")] * 9]
+    engine = Engine(lambda _, i: [{"loss": torch.tensor(losses[i])}])
+    StopOnDivergence(patience=3).attach(engine)
+    with pytest.raises(RuntimeError, match=r"training diverged in epoch 1: the loss was nan for 3 iterations; lower --lr"):
+        engine.run(range(len(losses)))
+    assert engine.state.iteration == 6  # one alone is let pass

@@ -212,3 +212,10 @@ def test_a_mask_that_is_a_picture_is_black_and_white(tmp_path):
     with pytest.raises(RuntimeError) as error:
         load(item | {"mask": str(tmp_path / "large.png")})
     assert "mask is (80, 64, 1), its image (40, 32, 1); use the image's grid." in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_name_no_class(bad):
+    pred = {"logits": torch.tensor([bad, 0.5]), "maps": torch.zeros(2, 4, 4)}
+    with pytest.raises(ValueError, match=f"the network's logits are {bad:g}, 0.5: its weights are damaged"):
+        ReadPredictiond()({"pred": pred, "image": MetaTensor(torch.zeros(1, 4, 4))})

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai.data.manifest import SPLITS, ManifestError
+from hrcam_monai.data.manifest import SPLITS, ManifestError, alike_names
 
 SUBJECT_COLUMNS = ("participant_id", "subject")
 LABEL_COLUMNS = ("group", "diagnosis", "label")
@@ -129,13 +129,16 @@ def order_classes(values: Iterable[str], reference: str | None = None) -> list[s
         reference: its name; by default a usual one (`REFERENCES`), else the first by name.
 
     Raises:
-        ManifestError: fewer than two classes, or the reference is none of them.
+        ManifestError: fewer than two classes, one written in two ways, or the reference is none of them.
 
     Example:
         >>> order_classes(["patient", "control", "control"])
         ['control', 'patient']
     """
     names = sorted(set(values))
+    alike = alike_names(names)
+    if alike:
+        raise ManifestError(f"of the labels {alike}, but are written in two ways; write them in one.")
     if len(names) < 2:
         raise ManifestError(f"the labels name {len(names)} class(es) ({', '.join(names)}); a classifier needs two or more.")
     if reference is not None and reference not in names:

@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,26 @@ def names_files(subject: str) -> bool:
     return bool(re.fullmatch(r"\w[\w .-]*", subject))
 
 
+def alike_names(names: Iterable[str]) -> str:
+    """Two names of classes that mean one: they differ in case, in space or in how a number is written. Empty where none do.
+
+    Example:
+        >>> alike_names(["control", "Patient", "patient"]), alike_names(["1", "1.0"]), alike_names(["1", "2"])
+        ("'Patient' and 'patient' mean the same", "'1' and '1.0' mean the same", '')
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        text = " ".join(name.split()).casefold()
+        try:
+            text = str(float(text))
+        except ValueError:
+            pass
+        if text in seen:
+            return f"'{seen[text]}' and '{name}' mean the same"
+        seen[text] = name
+    return ""
+
+
 def inside(root: Path, relative: str) -> Path | None:
     """The file in the data folder, or None if the path is absolute or climbs out of it."""
     normal = posixpath.normpath(str(relative).replace("\\", "/"))
@@ -150,6 +170,9 @@ def load_manifest(
     if not isinstance(listed, list) or len(listed) < 2 or len(set(map(str, listed))) < len(listed):
         raise ManifestError(f'{path}: "classes" must list at least two different class names.')
     names = [str(c) for c in listed]
+    alike = alike_names(names)
+    if alike:
+        raise ManifestError(f"{path}: classes {alike}; they would be told apart as two: write them as one.")
     if classes is not None and names != list(classes):
         raise ManifestError(f"{path}: classes are {names}, the configuration's are {list(classes)}; make them the same.")
 
@@ -168,7 +191,7 @@ def load_manifest(
             if not isinstance(raw, dict):
                 faults.append(f'{where} must be an object {{"image", "label", "subject"}}, not {raw!r:.40}')
                 continue
-            missing = [k for k in ("image", "label", "subject") if raw.get(k) in (None, "")]
+            missing = [k for k in ("image", "subject") if raw.get(k) in (None, "")]
             if missing:
                 faults.append(f"{where} has no {', '.join(missing)}")
                 continue
@@ -223,7 +246,9 @@ def _entry_problem(entry: dict[str, Any], classes: list[str]) -> str | None:
     for key in FILES:
         if key in entry and not _exists(entry[key]):
             return f"{key} file is missing: {entry[key]:.300}; correct the path or restore the file"
-    label = entry["label"]
+    label = entry.get("label")
+    if label in (None, ""):
+        return f"has no label; write one of the classes {classes}"
     known = label in classes if isinstance(label, str) else label in range(len(classes))
     if isinstance(label, bool) or not known:
         return f"label '{label}' is none of the classes {classes}; correct the label or the manifest's classes"

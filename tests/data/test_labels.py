@@ -78,6 +78,8 @@ def test_the_reference_is_first():
         order_classes(["a", "a"])
     with pytest.raises(ManifestError, match="--reference 'c' is none of the classes a, b"):
         order_classes(["b", "a"], "c")
+    with pytest.raises(ManifestError, match="of the labels 'PD' and 'pd' mean the same, but are written in two ways"):
+        order_classes(["pd", "PD", "control"])
 
 
 def test_splits_are_stratified_and_seeded():

@@ -58,7 +58,8 @@ def test_monai_reads_the_same_list(cohort):
     ("change", "message"),
     [
         (lambda c: c.pop("classes"), '"classes" must list at least two different class names'),
-        (lambda c: c["training"][0].pop("label"), r"training\[0\] has no label"),
+        (lambda c: c.update(classes=["normal", "Normal"]), "classes 'normal' and 'Normal' mean the same"),
+        (lambda c: c.update(classes=["1", "1.0"]), "classes '1' and '1.0' mean the same"),
         (lambda c: c["training"][0].update(image="../a.nii"), r"training\[0\]: image '../a.nii' leaves the data folder"),
         (lambda c: c["training"][0].update(image="/etc/passwd"), "image '/etc/passwd' leaves the data folder"),
         (lambda c: c["training"][0].update(image="x/../../a.nii"), "leaves the data folder"),
@@ -85,6 +86,7 @@ def test_faults_of_the_whole_raise(tmp_path, change, message):
         (lambda c: c["training"][0].update(mask="gone.nii"), "mask file is missing"),
         (lambda c: c["training"][0].update(regions="gone.nii"), "regions file is missing"),
         (lambda c: c["training"][0].update(label="odd"), r"label 'odd' is none of the classes \['normal', 'abnormal'\]"),
+        (lambda c: c["training"][0].pop("label"), r"has no label; write one of the classes \['normal', 'abnormal'\]"),
         (lambda c: c["training"][0].update(label=2), "label '2' is none of the classes"),
         (lambda c: c["training"][0].update(image="n" * 5000), "image file is missing"),
         (lambda c: c["training"][0].update(slices=[["a", 2]]), "slices must be ranges"),

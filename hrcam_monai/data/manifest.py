@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import posixpath
@@ -112,10 +113,8 @@ def alike_names(names: Iterable[str]) -> str:
     seen: dict[str, str] = {}
     for name in names:
         text = " ".join(name.split()).casefold()
-        try:
+        with contextlib.suppress(ValueError):  # names that are numbers
             text = str(float(text))
-        except ValueError:
-            pass
         if text in seen:
             return f"'{seen[text]}' and '{name}' mean the same"
         seen[text] = name

@@ -73,7 +73,9 @@ def simulate(
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="BIDS folder, or a folder with one sub-folder of DICOM files a subject.")],
+    source: Annotated[
+        Path, typer.Argument(help="BIDS folder, one with a sub-folder of DICOM a subject, or one of files that --table lists.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder of images, sidecars and manifest.json; a second call finishes the first.")],
     series: Annotated[str | None, typer.Option(help="DICOM: regular expression on the series' description or protocol.")] = None,
     suffix: Annotated[str, typer.Option(help="BIDS: which images.")] = "T1w",
@@ -82,6 +84,13 @@ def prepare(
         Path | None,
         typer.Option(help="CSV or TSV with the columns subject (or participant_id) and label; BIDS: participants.tsv."),
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="CSV, TSV or Excel that says what each file of a flat folder is (also PNG, JPEG, TIFF).")
+    ] = None,
+    file_column: Annotated[str | None, typer.Option(help="Of --table: the files; guessed, and told, if not given.")] = None,
+    subject_column: Annotated[str | None, typer.Option(help="Of --table: the people; several files may be of one.")] = None,
+    mask_column: Annotated[str | None, typer.Option(help="Of --table: masks of the finding, for evaluation.")] = None,
+    fold_column: Annotated[str | None, typer.Option(help="Of --table: training, validation and test, or numbered folds.")] = None,
     label_column: Annotated[
         str | None, typer.Option(help="Column of the labels; group, diagnosis or label if not given.")
     ] = None,
@@ -113,18 +122,24 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
 ) -> None:
-    """Make a folder of DICOM or BIDS ready: NIfTI images, a sidecar each, and a manifest with splits by subject."""
+    """Make a folder of DICOM, BIDS or listed files ready: images, a sidecar each, and a manifest with splits by subject."""
     from hrcam_monai.data.inputs import Choice
+    from hrcam_monai.data.listing import Columns
     from hrcam_monai.data.prepare import iterations_of
     from hrcam_monai.data.prepare import prepare as run
     from hrcam_monai.data.steps import Steps
     from hrcam_monai.data.study import Study
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if table is None and (file_column or subject_column or mask_column or fold_column):
+        raise fail("--file-column, --subject-column, --mask-column and --fold-column are of --table; give one.")
+    if table is not None and labels is not None:
+        raise fail("--table holds the labels, too; leave --labels out.")
     if unlabelled and (slices_from or covariate):
         raise fail("--slices-from and --covariate go into the manifest, and --unlabelled writes none; leave them out.")
     try:
-        choice = Choice(source, series, suffix, match, brain_masks, masks, regions)
+        columns = Columns(file_column, subject_column, label_column, mask_column, fold_column)
+        choice = Choice(source, series, suffix, match, brain_masks, masks, regions, table, columns)
         steps = Steps(n4, iterations_of(iterations), register, spacing, min_similarity, keep_skull, roi, finest_knots)
         study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
         path = run(choice, output, steps, None if unlabelled else study, workers)

@@ -256,9 +256,7 @@ class ReadPredictiond(Transform):
         logits = torch.as_tensor(pred["logits"]).float()
         if not torch.isfinite(logits).all():  # argmax would name the first class
             told = ", ".join(f"{v:g}" for v in logits.tolist())
-            raise ValueError(
-                f"the network's logits are {told}: its weights are damaged, or the image's values no scan's."
-            )
+            raise ValueError(f"the network's logits are {told}: its weights are damaged, or the image's values no scan's.")
         d["logits"] = logits
         d["probabilities"] = logits.softmax(0)
         d["predicted"] = int(logits.argmax())

@@ -12,7 +12,8 @@ from typing import Any
 from hrcam_monai.data.bids import bids_image, is_bids
 from hrcam_monai.data.dicom_series import Series, choose_series, find_series, read_series
 from hrcam_monai.data.itk_images import from_array
-from hrcam_monai.data.manifest import ManifestError
+from hrcam_monai.data.listing import Columns, Listed, read_listing
+from hrcam_monai.data.manifest import Failure, ManifestError
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.data.sources import is_dicom, is_scan
 from hrcam_monai.files import file_hash, files_hash
@@ -23,7 +24,8 @@ class Choice:
     """How a subject's files are found.
 
     Attributes:
-        source: BIDS folder, or one with a sub-folder of DICOM a subject.
+        source: BIDS folder, one with a sub-folder of DICOM a subject, or one of files that a table lists.
+        table, columns: see `read_listing`; None for the other layouts.
         series: regular expression on the series' description (DICOM).
         suffix, match: see `bids_image` (BIDS).
         brain_masks, masks, regions: folder, or pattern with {subject}; see `subject_file`.
@@ -36,6 +38,13 @@ class Choice:
     brain_masks: str | None = None
     masks: str | None = None
     regions: str | None = None
+    table: Path | None = None
+    columns: Columns | None = None
+
+    @cached_property
+    def listing(self) -> tuple[dict[str, Listed], list[Failure]]:
+        """What the table says of the files, and the lines that cannot be used; nothing without a table."""
+        return ({}, []) if self.table is None else read_listing(self.source, self.table, self.columns)
 
     @cached_property
     def bids(self) -> bool:
@@ -70,7 +79,7 @@ def check_choice(choice: Choice) -> None:
 
 
 def find_subjects(choice: Choice) -> list[str]:
-    """The names of the subjects in the source.
+    """The names of the subjects in the source; of a table's files, theirs.
 
     Raises:
         ManifestError: no such folder, no subject, or DICOM files directly in it.
@@ -78,6 +87,12 @@ def find_subjects(choice: Choice) -> list[str]:
     source = choice.source
     if not source.is_dir():
         raise ManifestError(f"{source}: no such folder; give a BIDS folder, or one with a sub-folder of DICOM a subject.")
+    if choice.table is not None:
+        names, failures = list(choice.listing[0]), choice.listing[1]
+        if not names:
+            told = f": {failures[0].error}" if failures else ""
+            raise ManifestError(f"{choice.table}: none of its lines can be used{told}.")
+        return names
     if choice.bids:
         names = sorted(p.name for p in source.glob("sub-*") if p.is_dir())
         if not names:
@@ -88,7 +103,7 @@ def find_subjects(choice: Choice) -> list[str]:
         raise ManifestError(f"{source}: holds DICOM files itself; give the folder above it, with one sub-folder a subject.")
     names = sorted(p.name for p in source.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not names:
-        hint = "; for NIfTI files make a BIDS folder" if any(map(is_scan, files)) else ""
+        hint = "; for a folder of files give --table, which says what each is" if any(map(is_scan, files)) else ""
         raise ManifestError(f"{source}: holds no sub-folders; expected one of DICOM files a subject, or sub-*/anat (BIDS){hint}.")
     return names
 
@@ -133,7 +148,10 @@ def locate(choice: Choice, subject: str) -> Inputs:
     folder = choice.source / subject
     image: Path | Series
     remark = None
-    if choice.bids:
+    listed = choice.listing[0].get(subject)
+    if listed is not None:
+        image = listed.file
+    elif choice.bids:
         image = bids_image(folder, choice.suffix, choice.match)
     else:
         image, remark = choose_series(find_series(folder), choice.series)
@@ -143,7 +161,7 @@ def locate(choice: Choice, subject: str) -> Inputs:
     for option in ("--brain-masks", "--regions"):
         if option in found and found[option] is None:
             raise ScanError(f"{option}: {places[option]} has no file of {subject}; make one, or leave the subject out.")
-    named = {"mask": found.get("--masks"), "regions": found.get("--regions")}
+    named = {"mask": found.get("--masks") or (listed.mask if listed else None), "regions": found.get("--regions")}
     return Inputs(image, found.get("--brain-masks"), {key: path for key, path in named.items() if path}, remark)
 
 

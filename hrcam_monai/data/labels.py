@@ -11,20 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hrcam_monai.data.failures import reason
 from hrcam_monai.data.manifest import SPLITS, ManifestError, alike_names
 
 SUBJECT_COLUMNS = ("participant_id", "subject")
 LABEL_COLUMNS = ("group", "diagnosis", "label")
+NO_ROWS = "{}: has no rows; write a header, then one line a subject."
 EMPTY = ("", "n/a", "na", "nan")  # BIDS writes n/a
 REFERENCES = ("normal", "control", "controls", "healthy", "hc", "cn", "negative", "no", "0")
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV or TSV file, as spreadsheets of several countries write it.
+    """Rows of a CSV or TSV file, as spreadsheets of several countries write it, or of the first sheet of an Excel file.
 
     Raises:
-        ManifestError: not there, not text, or without rows.
+        ManifestError: not there, not such a file, or without rows.
     """
+    if path.suffix.lower() in (".xlsx", ".xlsm") and path.is_file():
+        return _read_excel(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -34,7 +38,26 @@ def read_table(path: Path) -> list[dict[str, str]]:
     head = text.partition("\n")[0]
     rows = list(csv.DictReader(io.StringIO(text), delimiter=max("\t,;", key=head.count)))
     if not rows:
-        raise ManifestError(f"{path}: has no rows; write a header, then one line a subject.")
+        raise ManifestError(NO_ROWS.format(path))
+    return rows
+
+
+def _read_excel(path: Path) -> list[dict[str, str]]:
+    """Rows of the first sheet; formulas count by the values that were saved with them."""
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        raise ManifestError(f"{path}: Excel files need openpyxl; pip install 'hrcam-monai[excel]', or save it as CSV.") from None
+    try:
+        sheet = load_workbook(path, read_only=True, data_only=True).worksheets[0]
+        head, *lines = [["" if v is None else str(v) for v in line] for line in sheet.iter_rows(values_only=True)]
+    except ValueError:
+        raise ManifestError(NO_ROWS.format(path)) from None
+    except Exception as error:  # openpyxl raises many kinds
+        raise ManifestError(f"{path}: is no Excel file that can be read ({reason(error)[:100]}); save it as CSV.") from None
+    rows = [dict(zip(head, line, strict=False)) for line in lines if any(line)]
+    if not rows:
+        raise ManifestError(NO_ROWS.format(path))
     return rows
 
 
@@ -104,7 +127,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         values = {name: (row[column] or "").strip() for name, column in wanted.items()}
-        kept = {name: _number(value) for name, value in values.items() if value.lower() not in EMPTY}
+        kept = {name: number(value) for name, value in values.items() if value.lower() not in EMPTY}
         who = (row[subject] or "").strip()
         known = found.setdefault(who, {})
         for name, value in kept.items():
@@ -113,7 +136,13 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]
     return found
 
 
-def _number(text: str) -> float | str:
+def number(text: str) -> float | str:
+    """A cell's number, or its text where it is none.
+
+    Example:
+        >>> number("63"), number("1,5"), number("f")
+        (63.0, 1.5, 'f')
+    """
     try:
         value = float(re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", text))  # as half of Europe writes it
     except ValueError:

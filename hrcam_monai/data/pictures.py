@@ -106,6 +106,31 @@ def black_and_white(pixels: np.ndarray) -> np.ndarray:
     return (pixels > 0).astype(np.float32)
 
 
+def store_picture(pixels: np.ndarray, folder: Path, name: str) -> Path:
+    """Write pixels as a picture that tells nothing else: PNG where they are whole numbers, TIFF where they are not.
+
+    Args:
+        pixels: [channels, columns, rows, 1], as `read_picture` gives them.
+        folder: of the file.
+        name: without suffix.
+
+    Returns:
+        the file.
+    """
+    values = pixels[..., 0].transpose(2, 1, 0)
+    whole_numbers = bool((values == values.round()).all() and values.min() >= 0)
+    if values.shape[2] == 3:
+        picture = Image.fromarray(values.astype(np.uint8))
+    elif whole_numbers and values.max() < 2**16:
+        picture = Image.fromarray(values[..., 0].astype(np.uint8 if values.max() < 2**8 else np.uint16))
+    else:
+        picture = Image.fromarray(np.ascontiguousarray(values[..., 0]))
+    file = folder / f"{name}{'.tif' if picture.mode == 'F' else '.png'}"
+    with whole(file) as partial:
+        picture.save(partial)
+    return file
+
+
 def write_picture(array: np.ndarray, path: Path) -> None:
     """A volume of one slice [columns, rows, 1] as a picture: TIFF keeps floating-point values, PNG takes uint8."""
     picture = Image.fromarray(np.ascontiguousarray(array[..., 0].T))

@@ -1,4 +1,4 @@
-"""`python -m hrcam_monai prepare`: from a folder of DICOM or BIDS to images, sidecars and a manifest."""
+"""`python -m hrcam_monai prepare`: from DICOM, BIDS or files that a table lists to images, sidecars and a manifest."""
 
 from __future__ import annotations
 
@@ -91,6 +91,8 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
 def nameable(choice: Choice) -> tuple[list[str], list[Failure]]:
     """The source's subjects, and those whose names cannot be those of files."""
     subjects = find_subjects(choice)
+    if choice.table is not None:
+        return subjects, list(choice.listing[1])
     odd = [s for s in subjects if not names_files(s)]
     return [s for s in subjects if s not in odd], [Failure(s, str(choice.source / s), f"'{s}' {UNNAMEABLE}") for s in odd]
 

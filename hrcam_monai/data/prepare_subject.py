@@ -17,27 +17,30 @@ from hrcam_monai.data.failures import reason
 from hrcam_monai.data.inputs import Choice, Inputs, input_hashes, locate, read_image, read_mask
 from hrcam_monai.data.itk_images import to_array
 from hrcam_monai.data.manifest import CRUS, FILES, Failure
-from hrcam_monai.data.reading import ScanError
+from hrcam_monai.data.nifti import unreadable
+from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture, read_picture, store_picture
+from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import FOLDERS, TOOL
 from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.steps import Steps, process
 from hrcam_monai.data.writing import write_json, write_volume
 from hrcam_monai.files import file_hash
 
+SUFFIXES = (".nii.gz", ".png", ".tif")  # of what is written
 PACKAGES = ("hrcam-monai", "itk", "nibabel", "nilearn", "pydicom", "numpy")
 
 
-def paths_of(output: Path, subject: str) -> dict[str, Path]:
+def paths_of(output: Path, subject: str, suffix: str = ".nii.gz") -> dict[str, Path]:
     """Where a subject's image, label images and sidecar lie."""
-    files = {key: output / FOLDERS[key] / f"{subject}.nii.gz" for key in FILES}
+    files = {key: output / FOLDERS[key] / f"{subject}{suffix}" for key in FILES}
     return files | {"record": output / "images" / f"{subject}.json"}
 
 
 def finished(output: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     """The sidecar of a subject that an earlier run has made of the same inputs, in the same way; None if there is none."""
-    files = paths_of(output, wanted["subject"])
     try:
-        record = json.loads(files["record"].read_text())
+        record = json.loads(paths_of(output, wanted["subject"])["record"].read_text())
+        files = paths_of(output, wanted["subject"], record.get("suffix", ".nii.gz"))
         same = all(record[k] == v for k, v in wanted.items())
         whole = same and all(file_hash(files[k]) == sha for k, sha in record["outputs"].items())
     except (OSError, ValueError, KeyError, TypeError):
@@ -75,6 +78,57 @@ def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) ->
     done = finished(output, wanted)
     if done is not None:
         return done
+    discard(output, subject)
+    picture = not isinstance(inputs.image, Series) and is_picture(inputs.image)
+    record = wanted | (_from_picture if picture else _from_volume)(inputs, steps, output, subject)
+    write_json(record, paths_of(output, subject)["record"])  # last: its presence says that the subject is complete
+    return record
+
+
+def _from_picture(inputs: Inputs, steps: Steps, output: Path, subject: str) -> dict[str, Any]:
+    """A picture and its mask, upright and without what else their files tell: names, dates, places."""
+    if steps.register != "none" or steps.roi is not None:
+        raise ScanError(f"{inputs.image}: is a picture; --register and --roi are for volumes.")
+    pixels = {"image": _pixels(inputs.image, (1, 3))}  # type: ignore[arg-type]
+    for key, path in inputs.labels.items():
+        pixels[key] = _pixels(path, (1,))
+        if pixels[key].shape[1:] != pixels["image"].shape[1:]:
+            size, own = (" x ".join(map(str, pixels[k].shape[1:3])) for k in (key, "image"))
+            raise ScanError(f"{path}: has {size} pixels, its image {own}; draw the mask on the image itself.")
+        try:
+            pixels[key] = black_and_white(pixels[key])
+        except PictureError as error:
+            raise ScanError(f"{path}: {error}") from None
+    files = {key: store_picture(values, output / FOLDERS[key], subject) for key, values in pixels.items()}
+    if len({f.suffix for f in files.values()}) > 1:  # an image of floating-point values; one suffix names both
+        for key in inputs.labels:
+            files[key] = files[key].rename(files[key].with_suffix(".tif"))
+    return {
+        "suffix": files["image"].suffix,
+        "remark": inputs.remark,
+        "voxels": hashlib.sha256(pixels["image"].tobytes()).hexdigest(),
+        "skull": False,
+        **dict.fromkeys(("similarity", "template_to_scan", "roi")),
+        "slices": {},
+        "outputs": {key: file_hash(file) for key, file in files.items()},
+    }
+
+
+def _pixels(path: Path, channels: tuple[int, ...]) -> np.ndarray:
+    """Of a picture in grey its values once, else the colours where these are taken."""
+    try:
+        try:
+            return read_picture(path, channels[0])
+        except PictureError:
+            return read_picture(path, channels[-1])
+    except PictureError as error:
+        raise ScanError(f"{path}: {error}") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _from_volume(inputs: Inputs, steps: Steps, output: Path, subject: str) -> dict[str, Any]:
+    """A volume and its label images through the steps."""
     image = read_image(inputs)
     brain = read_mask(inputs.brain) if inputs.brain else None
     labels = {key: read_mask(path) for key, path in inputs.labels.items()}
@@ -85,10 +139,9 @@ def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) ->
         name = f"series {inputs.image.name}" if isinstance(inputs.image, Series) else inputs.image
         raise ScanError(f"{name}: {error}") from None
     files = paths_of(output, subject)
-    discard(output, subject)
     for key, volume in {"image": made.image, **made.labels}.items():
         write_volume(*to_array(volume), files[key])
-    record = wanted | {
+    return {
         "remark": inputs.remark,
         "voxels": voxels,
         "skull": made.skull,
@@ -98,8 +151,6 @@ def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) ->
         "roi": None if made.roi is None else made.roi.round(3).tolist(),
         "outputs": {k: file_hash(files[k]) for k in ("image", *made.labels)},
     }
-    write_json(record, files["record"])  # last: its presence says that the subject is complete
-    return record
 
 
 def _evidence(key: str, volume: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -110,8 +161,9 @@ def _evidence(key: str, volume: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def discard(output: Path, subject: str) -> None:
     """Remove what an earlier run has made of a subject: the sidecar first, so that no other file is taken for whole."""
-    for path in reversed(paths_of(output, subject).values()):
-        path.unlink(missing_ok=True)
+    for suffix in SUFFIXES:
+        for path in reversed(paths_of(output, subject, suffix).values()):
+            path.unlink(missing_ok=True)
 
 
 def try_subject(choice: Choice, steps: Steps, output: Path, subject: str) -> dict[str, Any] | Failure:

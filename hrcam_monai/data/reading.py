@@ -34,9 +34,10 @@ def read_nifti(path: str | Path, blank: bool = False) -> nib.Nifti1Image:
 
 
 def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaTensor:
-    """Read a volume: NIfTI, NRRD, MHA/MHD, a DICOM series (its folder or multi-frame file), or a picture (PNG, JPEG, TIFF).
+    """Read a volume: NIfTI, NRRD, MHA/MHD, NumPy, a DICOM series (its folder or multi-frame file), PNG, JPEG or TIFF.
 
-    A picture, and a file of two dimensions, is a volume of one slice.
+    A picture, and a file of two dimensions, is a volume of one slice. NumPy's arrays tell no place: [X, Y, Z] are voxels of 1 mm,
+    [rows, columns] a picture's.
 
     Args:
         path: file or DICOM folder.
@@ -66,6 +67,8 @@ def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaT
         image = _stack(file)
     elif is_picture(file):
         image = _picture(file, channels)
+    elif file.suffix.lower() == ".npy":
+        image = _array(file, channels)
     else:
         image = _volume(file, "NibabelReader" if nifti else "ITKReader", channels)
     image = image.float()  # type: ignore[assignment]
@@ -103,6 +106,20 @@ def _picture(file: Path, channels: int) -> MetaTensor:
     except Exception as error:
         raise unreadable(file, error) from None
     return _tensor(pixels, AFFINE)
+
+
+def _array(file: Path, channels: int) -> MetaTensor:
+    """A NumPy array as a volume [1, X, Y, Z]; nothing that it could hold is run."""
+    try:
+        array = np.load(file, allow_pickle=False)
+    except Exception as error:
+        raise unreadable(file, error) from None
+    if channels != 1 or array.ndim not in (2, 3) or array.dtype.kind not in "biuf":
+        raise ScanError(
+            f"{file}: holds {array.dtype} of shape {array.shape}; save real numbers [X, Y, Z], or [rows, columns] of a picture."
+        )
+    values = array.astype(np.float32)
+    return _tensor(values.T[None, ..., None], AFFINE) if array.ndim == 2 else _tensor(values[None], np.eye(4))
 
 
 def _volume(file: Path, reader: str, channels: int) -> MetaTensor:

@@ -9,7 +9,7 @@ from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
 from hrcam_monai.data.pictures import PICTURES
 from hrcam_monai.data.sidecar import prepared_with
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", *PICTURES)
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", *PICTURES)
 
 
 def is_scan(path: Path) -> bool:

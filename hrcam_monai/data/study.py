@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hrcam_monai.data.inputs import Choice
 from hrcam_monai.data.labels import order_classes, read_columns, read_labels, split_subjects
+from hrcam_monai.data.listing import other_values, people_labels
 from hrcam_monai.data.manifest import FILES, SPLITS, Failure, ManifestError
 from hrcam_monai.data.sidecar import FOLDERS
 
@@ -52,6 +53,7 @@ class Enrolled:
         classes: the reference first.
         splits: of each subject.
         slices_from: see `Study`.
+        people: whom a file is of, where several may be of one.
     """
 
     labels: Mapping[str, str]
@@ -59,6 +61,7 @@ class Enrolled:
     classes: Sequence[str]
     splits: Mapping[str, str]
     slices_from: str | None = None
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_study(study: Study, choice: Choice) -> None:
@@ -85,6 +88,8 @@ def enrol(study: Study, choice: Choice, subjects: Sequence[str]) -> tuple[Enroll
     Raises:
         ManifestError: no table, one that cannot be used, or one that names none of the subjects.
     """
+    if choice.table is not None:
+        return _enrol_listed(study, choice, choice.table)
     path = study.labels or (choice.source / "participants.tsv" if choice.bids else None)
     if path is None:
         raise ManifestError(
@@ -104,13 +109,41 @@ def enrol(study: Study, choice: Choice, subjects: Sequence[str]) -> tuple[Enroll
         )
     if set(rows) - set(subjects):
         logger.warning("%s: %d subject(s) have no folder in %s", path, len(set(rows) - set(subjects)), choice.source)
-    classes = order_classes(labels.values(), study.reference)
-    logger.info("classes: %s (reference), %s", classes[0], ", ".join(classes[1:]))
+    classes = _told_classes(labels, study)
     message = f"has no label in {path.name}; add its line, or take the folder away"
     without = [Failure(s, str(path), message) for s in subjects if s not in labels]
     splits = split_subjects(labels, study.split, study.seed)
     covariates = {s: others.get(s, {}) for s in labels}
     return Enrolled(labels, covariates, classes, splits, study.slices_from), without
+
+
+def _enrol_listed(study: Study, choice: Choice, table: Path) -> tuple[Enrolled, list[Failure]]:
+    """The files of a table that have a label; people are split, never their files."""
+    listed = {name: line for name, line in choice.listing[0].items() if line.label}
+    labels = {name: str(line.label) for name, line in listed.items()}
+    without = [
+        Failure(name, str(table), f"{line.file.name} has no label; complete its line")
+        for name, line in choice.listing[0].items()
+        if name not in listed
+    ]
+    if not listed:
+        raise ManifestError(f"{table}: gives no label; choose the column with --label-column, or use --unlabelled.")
+    classes = _told_classes(labels, study)
+    people = {name: line.subject for name, line in listed.items()}
+    given = {line.subject: line.split for line in listed.values() if line.split}
+    torn = sorted({line.subject for line in listed.values() if line.split != given.get(line.subject)})
+    if torn:
+        raise ManifestError(f"{table}: '{torn[0]}' is in several folds or in none; keep all files of a person in one.")
+    by_person = given or split_subjects(people_labels(listed), study.split, study.seed)
+    splits = {name: by_person[person] for name, person in people.items()}
+    covariates = {name: other_values(table, line, study.covariates) for name, line in listed.items()}
+    return Enrolled(labels, covariates, classes, splits, study.slices_from, people), without
+
+
+def _told_classes(labels: Mapping[str, str], study: Study) -> list[str]:
+    classes = order_classes(labels.values(), study.reference)
+    logger.info("classes: %s (reference), %s", classes[0], ", ".join(classes[1:]))
+    return classes
 
 
 def unshown(records: Sequence[Mapping[str, Any]], enrolled: Enrolled) -> list[Failure]:
@@ -137,8 +170,9 @@ def manifest_of(records: Sequence[Mapping[str, Any]], enrolled: Enrolled, name: 
     sections: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for record in records:
         subject = record["subject"]
-        files = {key: f"{FOLDERS[key]}/{subject}.nii.gz" for key in record["outputs"]}
-        entry = {**enrolled.covariates[subject], **files, "label": enrolled.labels[subject], "subject": subject}
+        files = {key: f"{FOLDERS[key]}/{subject}{record.get('suffix', '.nii.gz')}" for key in record["outputs"]}
+        person = enrolled.people.get(subject, subject)
+        entry = {**enrolled.covariates[subject], **files, "label": enrolled.labels[subject], "subject": person}
         if record["roi"] is not None:
             entry["roi"] = record["roi"]
         slices = record["slices"].get(SHOWING.get(enrolled.slices_from or ""))

@@ -65,9 +65,9 @@ def test_bad_tables(tmp_path, text, column, message):
 def test_no_table(tmp_path):
     with pytest.raises(ManifestError, match="no such table of labels; give a CSV or TSV file with --labels"):
         read_labels(tmp_path / "gone.csv")
-    (tmp_path / "t.xlsx").write_bytes(b"PK\xff\xfe\x00")
+    (tmp_path / "t.ods").write_bytes(b"PK\xff\xfe\x00")
     with pytest.raises(ManifestError, match=r"is not a text table; save it as CSV \(UTF-8\)"):
-        read_labels(tmp_path / "t.xlsx")
+        read_labels(tmp_path / "t.ods")
 
 
 def test_the_reference_is_first():

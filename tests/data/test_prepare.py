@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from hrcam_monai.data import ManifestError, load_manifest
 from hrcam_monai.data.inputs import Choice
@@ -339,7 +340,7 @@ def test_wrong_folders(dicom, bids, tmp_path):
         (dicom / "p1" / "Quzzlewick_Jane", "holds DICOM files itself; give the folder above it, with one sub-folder a subject."),
         (
             bids / "sub-0" / "anat",
-            "expected one of DICOM files a subject, or sub-*/anat (BIDS); for NIfTI files make a BIDS folder.",
+            "or sub-*/anat (BIDS); for a folder of files give --table, which says what each is.",
         ),
     ):
         with pytest.raises(ManifestError) as error:
@@ -361,3 +362,76 @@ def test_a_real_brain_on_the_template(real_data, tmp_path):
     assert record["similarity"] > 0.09
     np.testing.assert_allclose(record["template_to_scan"], np.eye(4), atol=6)
     assert nib.load(tmp_path / "out" / "images" / "sub-1.nii.gz").shape == (50, 58, 48)
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Twelve pictures of eight people, half of them ill, with masks of these; a camera's name in the files."""
+    rows = ["file,patient,diagnosis,mask"]
+    folder = tmp_path / "flat"
+    (folder / "masks").mkdir(parents=True)
+    for i in range(12):
+        person, ill = i % 8, i % 2
+        picture = Image.fromarray(np.random.default_rng(i).integers(0, 255, (30, 20), dtype=np.uint8))
+        exif = Image.Exif()
+        exif[0x9286] = "Quzzlewick"  # a comment
+        picture.save(folder / f"img{i}.jpg", exif=exif)
+        if ill:
+            Image.fromarray(np.eye(30, 20, dtype=np.uint8) * 255).save(folder / "masks" / f"m{i}.png")
+        rows.append(f"img{i}.jpg,p{person},{('well', 'ill')[ill]},{f'masks/m{i}' if ill else ''}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+def test_a_flat_folder_and_a_table_become_a_manifest_of_people(tmp_path, flat):
+    choice = Choice(flat, table=tmp_path / "labels.csv")
+    made = prepare(choice, tmp_path / "out", Steps(), Study(split=(2, 1, 1), reference="well"), workers=1)
+    manifest = load_manifest(made)
+    entries = manifest.all_items()
+    assert manifest.classes == ["well", "ill"]
+    assert len(entries) == 12
+    assert {e["subject"] for e in entries} == {f"p{i}" for i in range(8)}
+    assert all("mask" in e for split in manifest.entries.values() for e in split if e["label"] == 1)
+    assert not any(b"Quzzlewick" in p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file())
+    ill = next(e for split in manifest.entries.values() for e in split if e["image"].endswith("img1.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(ill["mask"])) > 0, np.eye(30, 20) > 0)
+    before = digest(tmp_path / "out")
+    prepare(choice, tmp_path / "out", Steps(), Study(split=(2, 1, 1), reference="well"), workers=1)
+    assert digest(tmp_path / "out") == before
+
+
+def test_a_flat_folder_of_volumes_goes_through_the_steps(tmp_path):
+    for i in range(6):
+        save(tmp_path / "flat" / f"scan{i}.nii.gz", brain(i))
+    lines = "\n".join(f"scan{i},{('ill', 'well')[i % 2]},{('training', 'validation', 'test')[i // 2]}" for i in range(6))
+    (tmp_path / "labels.tsv").write_text("file,label,split\n" + lines)
+    made = prepare(Choice(tmp_path / "flat", table=tmp_path / "labels.tsv"), tmp_path / "out", PLAIN, Study(), workers=1)
+    manifest = load_manifest(made)
+    assert {split: [e["subject"] for e in listed] for split, listed in manifest.entries.items()} == {
+        "training": ["scan0", "scan1"],
+        "validation": ["scan2", "scan3"],
+        "test": ["scan4", "scan5"],
+    }
+
+
+def test_what_cannot_be_used_of_a_flat_folder_is_listed(tmp_path, flat):
+    Image.fromarray(np.zeros((9, 9), dtype=np.uint8)).save(flat / "masks" / "m1.png")
+    (flat / "img2.jpg").write_bytes(b"torn")
+    with (tmp_path / "labels.csv").open("a") as file:
+        file.write("\ngone.jpg,p9,ill,\nimg0.jpg,p0,,")
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text().replace("img0.jpg,p0,well,\n", ""))
+    with pytest.raises(SystemExit):
+        prepare(Choice(flat, table=table), tmp_path / "out", Steps(), Study(split=(2, 1, 1)), workers=1)
+    told = {r["subject"]: r["error"] for r in csv.DictReader((tmp_path / "out" / "failures.csv").open())}
+    assert set(told) == {"p9", "img0", "img1", "img2"}
+    assert "no file 'gone.jpg'" in told["p9"]
+    assert told["img0"] == "img0.jpg has no label; complete its line"
+    assert "has 9 x 9 pixels, its image 20 x 30; draw the mask on the image itself." in told["img1"]
+    assert "cannot be read as an image" in told["img2"]
+
+
+def test_a_person_in_two_folds_is_refused(tmp_path, flat):
+    (tmp_path / "labels.csv").write_text("file,patient,label,split\nimg0,p0,ill,test\nimg1,p0,ill,training\nimg2,p1,well,test\n")
+    with pytest.raises(ManifestError, match="'p0' is in several folds or in none; keep all files of a person in one"):
+        prepare(Choice(flat, table=tmp_path / "labels.csv"), tmp_path / "out", Steps(), Study(), workers=1)

@@ -149,3 +149,17 @@ def test_the_sform_counts_whatever_pixdim_and_qform_say(tmp_path, qform_code):
     scan = read_scan(path)
     np.testing.assert_allclose(scan.affine, sform, atol=1e-5)
     np.testing.assert_allclose(scan.meta["original_affine"], sform, atol=1e-5)
+
+
+def test_numpy_arrays_are_volumes_or_pictures_and_run_nothing(tmp_path):
+    values = np.random.default_rng(0).random((5, 7, 3))
+    np.save(tmp_path / "a.npy", values)
+    np.testing.assert_allclose(read_scan(tmp_path / "a.npy")[0], values.astype(np.float32))
+    np.save(tmp_path / "b.npy", values[..., 0])
+    scan = read_scan(tmp_path / "b.npy")
+    assert scan.shape == (1, 7, 5, 1)  # columns to the right, rows downwards
+    assert scan.affine[1, 1] == -1
+    for bad in (np.zeros((2, 3, 4, 5)), values.astype(complex), np.array([{"a": 1}] * 4, dtype=object).reshape(2, 2)):
+        np.save(tmp_path / "c.npy", bad, allow_pickle=True)
+        with pytest.raises(ScanError, match=r"c.npy: (holds (float64|complex128) of shape|cannot be read as an image)"):
+            read_scan(tmp_path / "c.npy")

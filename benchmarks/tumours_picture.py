@@ -15,10 +15,12 @@ import torch
 import typer
 from common import ROOT
 from matplotlib.figure import Figure
+from tqdm import tqdm
 from tumour_scores import OURS, PEERS, maps_of
 from tumours import dataset_of, overlays, trained
 
-from hrcam_monai.compare.maps import PeerMaps
+from hrcam_monai.compare.maps import Candidate, PeerMaps
+from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.report.figures import draw_map, figure_image
 
 OTHER = "TorchCAM LayerCAM, mean, read as HR-CAM"
@@ -37,6 +39,19 @@ def chosen(data: list[dict[str, Any]], count: int) -> list[int]:
     return found
 
 
+def worst(data: list[dict[str, Any]], ours: Candidate, count: int) -> list[int]:
+    """Indices of the `count` slices whose tumour our map finds least (pixel AP), one a person."""
+    found: dict[str, tuple[float, int]] = {}
+    for i, item in enumerate(tqdm(data, desc="score", unit="slice")):
+        mask = np.asarray(item["mask"])[0] > 0.5
+        if mask.any():
+            image = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor)
+            heat = ours.read(image, int(item["label"]))[1][f"{OURS}, {ours.name}"]
+            own = (localization_scores(heat.numpy(), mask)["pixel_ap"], i)
+            found[item["subject"]] = min(own, found.get(item["subject"], own))
+    return [i for _, i in sorted(found.values())[:count]]
+
+
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the real data.")],
     name: Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")],
@@ -44,6 +59,9 @@ def main(
     fold: Annotated[int, typer.Option(help="Held out.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the run.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Slices.")] = 40,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Those of each person that are found least, the worst first.")
+    ] = False,
     work: Annotated[Path, typer.Option(help="Folder of the runs of benchmarks/tumours.py.")] = ROOT / "work" / "tumours",
 ) -> None:
     """Draw the picture."""
@@ -57,7 +75,7 @@ def main(
     axes = figure.subplots(rows, COLUMNS * 3, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for place, index in enumerate(chosen(slices, count)):
+    for place, index in enumerate(worst(slices, ours, count) if failures else chosen(slices, count)):
         item = slices[index]
         image, mask = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor), np.asarray(item["mask"])[0, ..., 0] > 0.5
         logits, maps = maps_of(ours, peers, image, int(item["label"]))

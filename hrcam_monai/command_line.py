@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,9 @@ from monai.bundle import ConfigParser, run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from hrcam_monai.data.failures import reason
+
+DEBUG = "debug"  # the option that brings tracebacks
+TOLD = (ValueError, OSError, RuntimeError, ImportError)  # what bad input, a missing file or package, or too little memory raise
 
 
 def begin(argv: Sequence[str]) -> None:
@@ -32,13 +36,20 @@ def begin(argv: Sequence[str]) -> None:
         >>> begin(["server.py", "--port", "80"])
     """
     if argv[1:2] == ["run"]:
-        sys.excepthook = end_with_reason
+        sys.excepthook = partial(end_with_reason, debug=options(argv).get(DEBUG, "False").lower() not in ("false", "0"))
         refuse_unknown(argv)
 
 
-def end_with_reason(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An exception hook: after the traceback, the message of the exception at the bottom of it."""
-    sys.__excepthook__(kind, error, trace)
+def end_with_reason(kind: type[BaseException], error: BaseException, trace: TracebackType | None, debug: bool = False) -> None:
+    """An exception hook: the message of the exception at the bottom, in one line.
+
+    The traceback comes before it with `debug`, and where the exception is of a kind that input does not cause: a fault of ours.
+    """
+    bottom = error
+    while bottom.__cause__ is not None:
+        bottom = bottom.__cause__
+    if debug or not isinstance(bottom, TOLD):
+        sys.__excepthook__(kind, error, trace)
     if isinstance(error, Exception):
         print(f"error: {reason(error)}", file=sys.stderr)
 
@@ -52,7 +63,7 @@ def refuse_unknown(argv: Sequence[str]) -> None:
     given = options(argv)
     files = [f for name in ("config_file", "meta_file") for f in config_files(given.get(name, ""))]
     known = set(ConfigParser.load_config_files(files)) if files else set()
-    known |= set(inspect.signature(run).parameters)
+    known |= {DEBUG, *inspect.signature(run).parameters}
     if "tracking" in given:
         known |= {key for settings in DEFAULT_EXP_MGMT_SETTINGS.values() for key in settings["configs"]}  # type: ignore[attr-defined]
     for option in given:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hrcam_monai.command_line import begin, config_files, options, refuse_unknown
+from hrcam_monai.command_line import begin, config_files, end_with_reason, options, refuse_unknown
 from tests.bundle.runs import command, run
 
 
@@ -56,5 +56,28 @@ def test_a_run_stops_before_it_begins_and_ends_with_one_line(tmp_path):
     done = run("inference", cwd=tmp_path, output_dr=tmp_path / "out")
     assert done.returncode == 1
     assert not (tmp_path / "out").exists()
-    last = done.stderr.strip().splitlines()[-1]
-    assert last == "error: --output_dr: no such option of inference.json; did you mean --output_dir?"
+    told = "error: --output_dr: no such option of inference.json; did you mean --output_dir?"
+    assert done.stderr.strip().splitlines()[-1] == told
+    assert "Traceback" not in done.stderr
+
+
+def chained(outer: Exception, bottom: Exception) -> Exception:
+    """As MONAI raises it: a component that fails, wrapped."""
+    try:
+        try:
+            raise bottom
+        except Exception as error:
+            raise outer from error
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("bottom", "debug", "trace"), [(ValueError, False, False), (ValueError, True, True), (TypeError, False, True)]
+)
+def test_tracebacks_come_on_demand_and_where_the_fault_is_ours(capsys, bottom, debug, trace):
+    error = chained(RuntimeError("Failed to instantiate"), bottom("a.nii: is empty"))
+    end_with_reason(type(error), error, error.__traceback__, debug=debug)
+    told = capsys.readouterr().err
+    assert told.endswith("error: a.nii: is empty\n")
+    assert ("Traceback" in told) == trace

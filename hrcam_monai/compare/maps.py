@@ -126,7 +126,9 @@ class PeerMaps:
 
 
 def tapped_layers(network: nn.Module, image_shape: Sequence[int]) -> list[str]:
-    """Names of the modules that HR-CAM would tap, fine to coarse."""
-    backbone = network.backbone if isinstance(network, HRCAMNet) else network
-    prefix = "backbone." if isinstance(network, HRCAMNet) else ""
-    return [prefix + name for name in find_taps(backbone, (1, *image_shape), modules=True)]
+    """Names of the modules that HR-CAM taps, or would tap, fine to coarse; the nearest that can be hooked where those cannot."""
+    if not isinstance(network, HRCAMNet):
+        return find_taps(network, (1, *image_shape), modules=True)
+    own = [tap.name for tap in network.located if tap.hookable]
+    whole = len(own) == len(network.located) > 0
+    return [f"backbone.{n}" for n in (own if whole else find_taps(network.backbone, (1, *image_shape), modules=True))]

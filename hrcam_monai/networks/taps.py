@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from hrcam_monai.networks.dataflow import Dataflow, Node, Watch, trace
 
-ACTIVATIONS = {"MultiheadAttention", "Sigmoid", "Hardsigmoid", "LogSigmoid", "Softmax", "Softmin", "LogSoftmax", "Softmax2d"}
 ACTIVATIONS = {
     *("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "rrelu", "prelu", "elu", "elu_", "selu", "celu", "gelu", "silu"),
     *("mish", "hardswish", "hardtanh", "hardtanh_", "softplus", "softsign", "tanh", "threshold"),
@@ -53,6 +52,11 @@ class Tap:
     name: str
     channels: int
     channels_last: bool = False
+
+    @property
+    def hookable(self) -> bool:
+        """Whether it is all that a module puts out, as [B, C, *spatial]: what other tools can hook."""
+        return not self.channels_last and not set(self.name) & set(":@")
 
     def channels_first(self, feature: Tensor) -> Tensor:
         """[B, C, *spatial], however the network has it."""
@@ -265,9 +269,7 @@ def locate_taps(backbone: nn.Module, input_shape: Sequence[int], modules: bool =
     """
     flow, listed = candidates(backbone, input_shape)
     if modules:
-        listed = [
-            replace(c, names=c.names[:1]) for c in listed if not c.channels_last and c.names and not set(c.names[0]) & set(":@")
-        ]
+        listed = [replace(c, names=c.names[:1]) for c in listed if c.names and c.tap().hookable]
     gates = set(flow.gates())
     levels = {}
     for strides in dict.fromkeys(c.strides for c in listed):

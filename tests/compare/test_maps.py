@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from hrcam_monai.compare import Candidate, PeerMaps
 from hrcam_monai.compare.maps import tapped_layers
@@ -78,6 +79,13 @@ def test_layers_are_those_hrcam_taps():
     assert tapped_layers(hrcam().network, (1, 32, 32)) == [
         f"backbone.{n}" for n in tapped_layers(hrcam().network.backbone, (1, 32, 32))
     ]
+
+
+def test_layers_are_those_that_a_user_has_named():
+    conv, last = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 6, 3, padding=1)
+    cnn = nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(2), last, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2))
+    assert tapped_layers(HRCAMNet(cnn, 2), (1, 32, 32)) == ["backbone.1", "backbone.4"]
+    assert tapped_layers(HRCAMNet(cnn, 2, taps=["3"]), (1, 32, 32)) == ["backbone.3"]
 
 
 def test_an_unknown_method():

@@ -15,9 +15,10 @@ import typer
 from common import ROOT
 from matplotlib.figure import Figure
 
-from hrcam_monai.compare.command import bundle_parser, load_candidate
+from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.data import load_manifest
 from hrcam_monai.report.figures import draw_map
+from hrcam_monai.workflow_configs import bundle_parser
 
 METHOD = "HR-CAM, joint"
 COUNT = 10

@@ -14,9 +14,10 @@ from common import RESULTS, environment, write_json
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hrcam_monai.compare.command import bundle_parser, load_candidate
+from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.data import load_manifest
 from hrcam_monai.metrics import completeness_error, randomization_curve, stability
+from hrcam_monai.workflow_configs import bundle_parser
 
 DRAWN = 5  # subjects whose maps are read from randomised networks
 BUNDLE = Path(__file__).parents[1] / "bundle"

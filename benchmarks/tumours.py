@@ -24,11 +24,12 @@ from monai.data import DataLoader
 from sklearn.model_selection import StratifiedKFold
 from tumour_scores import mean_masks_of, sanity, scored, summary
 
-from hrcam_monai.compare.command import bundle_parser, load_candidate
+from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.cross_validation.configs import parse_settings
 from hrcam_monai.fit import fit_head
 from hrcam_monai.networks import HRCAMNet
+from hrcam_monai.workflow_configs import bundle_parser
 
 CLASSES = {"glioma_flair": ["none", "tumour"], "brain_tumor_t1ce": ["meningioma", "glioma", "pituitary"]}
 

@@ -22,10 +22,11 @@ from monai.transforms import Orientation
 from tumour_scores import OURS, PEERS, RIVAL, maps_of
 from tumours import CLASSES, overlays
 
-from hrcam_monai.compare.command import bundle_parser, load_candidate
+from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.metrics.localization import localization_scores
+from hrcam_monai.workflow_configs import bundle_parser
 
 NAME = "brain_tumor_t1ce"
 BRATS = "glioma_t1ce/brats_2013_pat000{}_1__{}.nii.gz"

@@ -14,7 +14,7 @@ from monai.transforms import Compose, Invertd, SaveImage
 from torch import Tensor
 
 from hrcam_monai.data.pictures import AFFINE, write_picture
-from hrcam_monai.model_folder import find_bundle, inference_parser, weights_file
+from hrcam_monai.model_folder import find_bundle, fitting_parser, weights_file
 from hrcam_monai.model_settings import load_model
 from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
@@ -131,7 +131,7 @@ def explain(
     if isinstance(model, HRCAMNet):
         return _by_network(model, image, classes, torch.device(device))
     weights = weights_file(model)
-    parser = inference_parser(weights, Path(bundle_root) if bundle_root else find_bundle(weights), overlays)
+    parser = fitting_parser(weights, Path(bundle_root) if bundle_root else find_bundle(weights), overlays)
     parser["device"] = torch.device(device)
     network = parser.get_parsed_content("network_def").to(device)
     load_model(network, weights, parser.get_parsed_content("model_settings"))

@@ -17,6 +17,7 @@ from hrcam_monai.fit import fit_head
 from hrcam_monai.model_settings import write_model_settings
 from hrcam_monai.predictions import fingerprint
 from hrcam_monai.weights import load_weights, save_weights
+from hrcam_monai.workflow_configs import find_config
 
 GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "edges", "spacing", "upright", "roi_size")
 TASK = ("in_channels", "resample", "crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
@@ -146,12 +147,7 @@ def fit_classifier(
         ValueError: weights of another network, or what `fit_head` refuses.
         SystemExit: status 1 at the end, if subjects could not be read.
     """
-    folder = bundle_root / "configs"
-    configs = [config or folder / "train.json"]
-    configs += [Path(o) if Path(o).suffix else folder / f"{o}.json" for o in overlays]
-    for path in configs:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such config; give --bundle-root or --config.")
+    configs = [find_config(bundle_root, name) for name in (config or "train", *overlays)]
     parser = prepare(backbone, dataset_dir, output, taps, configs, bundle_root)
     run(parser, checkpoint, output, seed, cache, tolerance)
     parser.get_parsed_content("failures").finish()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 
-from hrcam_monai.compare.command import bundle_parser
 from hrcam_monai.model_settings import ModelSettingsError, differences, read_record
 from hrcam_monai.weights import read_weights
+from hrcam_monai.workflow_configs import bundle_parser
 
 PACKAGE = Path(__file__).parent
 
@@ -44,8 +44,10 @@ def find_bundle(weights: Path) -> Path:
     raise FileNotFoundError(f"no bundle with configs/inference.json around {weights}; give bundle_root.")
 
 
-def inference_parser(weights: Path, bundle_root: Path, overlays: Sequence[str] | None = None) -> ConfigParser:
-    """inference.json as the weights were trained: laid over by what is given, or else by what their record fits.
+def fitting_parser(
+    weights: Path, bundle_root: Path, overlays: Sequence[str] | None = None, workflow: str = "inference"
+) -> ConfigParser:
+    """A workflow's config as the weights were trained: laid over by what is given, or else by what their record fits.
 
     The bundle's overlays are tried, and the plain settings of the record (classes, spacing, pooling, ...) with them, until the
     whole agrees with the record.
@@ -54,7 +56,7 @@ def inference_parser(weights: Path, bundle_root: Path, overlays: Sequence[str] |
         ModelSettingsError: no record, or none of the bundle's configurations agrees with it.
     """
     if overlays is not None:
-        return bundle_parser(bundle_root, overlays, workflow="inference")
+        return bundle_parser(bundle_root, overlays, workflow)
     record = read_record(weights)
     if record is None:
         raise ModelSettingsError(f"{weights}: has no record of its training beside it; name its overlays (overlays=[] for none).")
@@ -63,7 +65,7 @@ def inference_parser(weights: Path, bundle_root: Path, overlays: Sequence[str] |
     shapes = {k: v.shape for k, v in read_weights(weights).items()}
     for changed in ({}, plain):  # a configuration as it is before one that is made to fit
         for names in _choices(bundle_root / "configs"):
-            parser = bundle_parser(bundle_root, names, workflow="inference", **changed)
+            parser = bundle_parser(bundle_root, names, workflow, **changed)
             if differences(trained, parser.get_parsed_content("model_settings")):
                 continue
             if {k: v.shape for k, v in parser.get_parsed_content("network_def").state_dict().items()} == shapes:
@@ -72,7 +74,7 @@ def inference_parser(weights: Path, bundle_root: Path, overlays: Sequence[str] |
 
 
 def _choices(configs: Path) -> Iterator[list[str]]:
-    """Overlays that make sense together."""
+    """Overlays of the bundle that make sense together. One that lies beside the weights is not run unasked: it may hold code."""
     tasks = [f"tasks/{p.stem}" for p in sorted((configs / "tasks").glob("*.json"))]
     for base in ([], ["two_stage"], ["spatial_3d"], ["pictures"]):
         yield base

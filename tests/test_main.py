@@ -111,7 +111,7 @@ def test_compare_two_networks_and_a_classifier(cohort, tmp_path, bundle_root):
     [
         ("joint", "network 'joint' is not of the form NAME=WEIGHTS[:OVERLAY]."),
         ("joint=no.pt", "no.pt: no such weights file; train first, or give the path of one."),
-        ("joint=no.pt:no.json", "no.json: no such config; give --bundle-root, or the name or path of an overlay."),
+        ("joint=no.pt:no.json", "no.json: no such config; give --bundle-root, or the name or path of a config."),
     ],
 )
 def test_compare_of_bad_networks(cohort, tmp_path, bundle_root, spec, message):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hrcam_monai.model_folder import find_bundle, inference_parser, weights_file
+from hrcam_monai.model_folder import find_bundle, fitting_parser, weights_file
 from hrcam_monai.model_settings import ModelSettingsError
 
 BUNDLE = Path(__file__).parents[1] / "bundle"
@@ -17,7 +17,7 @@ BUNDLE = Path(__file__).parents[1] / "bundle"
 )
 def test_a_record_finds_its_configuration(folder, classes):
     weights = weights_file(BUNDLE / "models" / folder)
-    parser = inference_parser(weights, find_bundle(weights))
+    parser = fitting_parser(weights, find_bundle(weights))
     assert parser.get_parsed_content("classes") == classes
 
 
@@ -31,7 +31,7 @@ def folder_of(tmp_path, **changed):
 
 def test_what_was_set_on_the_command_line_of_the_training_is_taken_from_the_record(tmp_path):
     weights = folder_of(tmp_path, sharpness=7.0, classes=["a", "b", "c"])
-    parser = inference_parser(weights, find_bundle(weights))
+    parser = fitting_parser(weights, find_bundle(weights))
     assert parser.get_parsed_content("inferer").sharpness == 7.0
     assert parser.get_parsed_content("classes") == ["a", "b", "c"]
 
@@ -39,13 +39,13 @@ def test_what_was_set_on_the_command_line_of_the_training_is_taken_from_the_reco
 def test_a_record_that_no_configuration_fits_is_told(tmp_path):
     weights = folder_of(tmp_path, normalization={"class": "Other"})
     with pytest.raises(ModelSettingsError, match="trained with settings that no config of .* has; name its overlays"):
-        inference_parser(weights, BUNDLE)
+        fitting_parser(weights, BUNDLE)
 
 
 def test_without_a_record_overlays_are_asked_for(tmp_path):
     weights = folder_of(tmp_path)
     (weights.parent / "network.json").unlink()
     with pytest.raises(ModelSettingsError, match="has no record of its training beside it; name its overlays"):
-        inference_parser(weights, BUNDLE)
-    parser = inference_parser(weights, BUNDLE, ["pictures", "tasks/brain_tumor_t1ce"])
+        fitting_parser(weights, BUNDLE)
+    parser = fitting_parser(weights, BUNDLE, ["pictures", "tasks/brain_tumor_t1ce"])
     assert len(parser.get_parsed_content("classes")) == 3

@@ -6,40 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigParser
-
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.compare.study import Comparison
-from hrcam_monai.model_settings import load_model
+from hrcam_monai.model_folder import fitting_parser, weights_file
+from hrcam_monai.model_settings import load_model, settings_file
 from hrcam_monai.weights import load_weights, read_weights
-
-
-def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), workflow: str = "evaluate", **options: Any) -> ConfigParser:
-    """A workflow's config with overlays: names of files in the bundle's configs, or paths.
-
-    Raises:
-        FileNotFoundError: no such config.
-    """
-    configs = bundle_root / "configs"
-    files = [configs / f"{workflow}.json"]
-    for overlay in overlays:
-        named = configs / f"{overlay}.json"
-        files.append(named if named.is_file() else Path(overlay))
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: no such config; give --bundle-root, or the name or path of an overlay.")
-    parser = ConfigParser()
-    parser.read_config(files)
-    parser["bundle_root"] = str(bundle_root)
-    for key, value in options.items():
-        parser[key] = value
-    return parser
+from hrcam_monai.workflow_configs import bundle_parser
 
 
 def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -> Candidate:
     """One `NAME=WEIGHTS[:OVERLAY[,OVERLAY]]`: HRCAMNet weights, or those of its backbone alone, a plain classifier.
 
-    `overlays` come before its own.
+    WEIGHTS may be a model folder. `overlays` come before its own; without either, weights with a record find their configs.
 
     Raises:
         ValueError: not of that form, weights of another network, or trained with other settings.
@@ -49,13 +27,15 @@ def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -
     file, _, listed = rest.partition(":")
     if not name or not file:
         raise ValueError(f"network '{spec}' is not of the form NAME=WEIGHTS[:OVERLAY].")
-    parser = bundle_parser(bundle_root, [*overlays, *(o for o in listed.split(",") if o)])
-    whole = "head.weight" in read_weights(file)
+    weights, named = weights_file(file), [*overlays, *(o for o in listed.split(",") if o)]
+    known = not named and settings_file(weights).is_file()
+    parser = fitting_parser(weights, bundle_root, workflow="evaluate") if known else bundle_parser(bundle_root, named)
+    whole = "head.weight" in read_weights(weights)
     network = parser.get_parsed_content("network_def" if whole else "backbone")
     if whole:
-        load_model(network, file, parser.get_parsed_content("model_settings"))
+        load_model(network, weights, parser.get_parsed_content("model_settings"))
     else:
-        load_weights(network, file)
+        load_weights(network, weights)
     device = parser.get_parsed_content("device")
     return Candidate(name, network.to(device).eval(), parser.get_parsed_content("inferer"))
 

@@ -16,6 +16,7 @@ from hrcam_monai.data.failures import reason
 from hrcam_monai.data.writing import write_json
 from hrcam_monai.fit_command import GEOMETRY, changed_by_task
 from hrcam_monai.transforms import ReadPredictiond
+from hrcam_monai.workflow_configs import find_config
 
 WORKFLOWS = ("train", "evaluate", "inference")
 OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")
@@ -69,15 +70,12 @@ def config_files(bundle_root: Path, config: Path | None, overlays: Sequence[str]
     Raises:
         FileNotFoundError: one is not there.
     """
-    folder = bundle_root / "configs"
-    train = [config or folder / "train.json"]
-    train += [named if (named := folder / f"{o}.json").is_file() else Path(o) for o in overlays]
-    train += [folder / "exact_resume.json"]
-    files = {"train": train, "evaluate": [folder / "evaluate.json"], "inference": [folder / "inference.json"]}
-    for path in (p for listed in files.values() for p in listed):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such config; give --bundle-root, or the name or path of a config.")
-    return {workflow: [p.absolute() for p in listed] for workflow, listed in files.items()}
+    named: dict[str, list[str | Path]] = {
+        "train": [config or "train", *overlays, "exact_resume"],
+        "evaluate": ["evaluate"],
+        "inference": ["inference"],
+    }
+    return {workflow: [find_config(bundle_root, n).absolute() for n in names] for workflow, names in named.items()}
 
 
 def load(files: Sequence[Path]) -> dict[str, Any]:

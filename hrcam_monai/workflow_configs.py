@@ -1,0 +1,45 @@
+"""Find a bundle's configs and lay them over each other, as `monai.bundle run --config_file "[...]"` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+
+def find_config(bundle_root: Path, name: str | Path) -> Path:
+    """A config by its name among the bundle's (`train`, `tasks/glioma_flair`), or by its path.
+
+    Raises:
+        FileNotFoundError: neither.
+
+    Example:
+        >>> find_config(Path("bundle"), "pictures")  # doctest: +SKIP
+        PosixPath('bundle/configs/pictures.json')
+    """
+    for path in (bundle_root / "configs" / f"{name}.json", Path(name)):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{name}: no such config; give --bundle-root, or the name or path of a config.")
+
+
+def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), workflow: str = "evaluate", **options: Any) -> ConfigParser:
+    """A workflow's config with overlays and options.
+
+    Args:
+        bundle_root: the bundle.
+        overlays: names or paths, each laid over the ones before.
+        workflow: train, evaluate or inference.
+        options: values of single keys.
+
+    Raises:
+        FileNotFoundError: no such config.
+    """
+    parser = ConfigParser()
+    parser.read_config([find_config(bundle_root, name) for name in (workflow, *overlays)])
+    parser["bundle_root"] = str(bundle_root)
+    for key, value in options.items():
+        parser[key] = value
+    return parser

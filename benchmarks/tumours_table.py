@@ -116,21 +116,25 @@ def targets(name: str, results: Sequence[Result]) -> list[list[str]]:
         (
             "fit_head on the plain CNN / LayerCAM's mean on the same weights",
             ">= 1",
-            ratio(column(results, FITTED, "pixel_ap"), column(results, MEAN, "pixel_ap")),
+            ratio(*(column([r for r in results if FITTED in r["maps"]], m, "pixel_ap") for m in (FITTED, MEAN))),
             lambda v: v >= 1,
         ),
-        ("completeness error", "<= 1e-4", [r["sanity"]["completeness"] for r in results], lambda v: v <= 1e-4),
         (
             "correlation with maps of randomised weights",
             "< .2",
-            [r["sanity"]["randomised"] for r in results],
+            [r["sanity"]["randomised"] for r in results if "sanity" in r],
             lambda v: abs(v) < 0.2,
         ),
     ]
     if two:
-        wrong = [r["false_peaks"]["a_slice"] for r in results]
+        wrong = [r["false_peaks"]["a_slice"] for r in results if r.get("false_peaks")]
         lines.append(("false peaks on slices without a tumour, a slice", "<= .1", wrong, lambda v: v <= 0.1))
-    return [[what, target, spread(values), "yes" if met(float(np.mean(values))) else "no"] for what, target, values, met in lines]
+    rows = []
+    for what, target, values, met in lines:
+        if values:
+            of = "" if len(values) == len(results) else f" ({len(values)} networks)"
+            rows.append([what + of, target, spread(values), "yes" if met(float(np.mean(values))) else "no"])
+    return rows
 
 
 def maps(name: str, results: Sequence[Result]) -> list[list[str]]:
@@ -138,9 +142,10 @@ def maps(name: str, results: Sequence[Result]) -> list[list[str]]:
     shown = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing", "energy")
     labels = range(len(CLASSES[name])) if len(CLASSES[name]) > 2 else []
     rows = []
-    for method in results[0]["maps"]:
-        row = [method, *(spread(column(results, method, key)) for key in shown)]
-        rows.append(row + [f"{np.mean(column(results, method, f'pixel_ap_class_{i}')):.3f}" for i in labels])
+    for method in dict.fromkeys(m for r in results for m in r["maps"]):
+        having = [r for r in results if method in r["maps"]]
+        row = [method, *(spread(column(having, method, key)) for key in shown)]
+        rows.append(row + [f"{np.mean(column(having, method, f'pixel_ap_class_{i}')):.3f}" for i in labels])
     return rows
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.model_folder import find_bundle, fitting_parser, weights_file
 from hrcam_monai.model_settings import ModelSettingsError
 
@@ -49,3 +50,8 @@ def test_without_a_record_overlays_are_asked_for(tmp_path):
         fitting_parser(weights, BUNDLE)
     parser = fitting_parser(weights, BUNDLE, ["pictures", "tasks/brain_tumor_t1ce"])
     assert len(parser.get_parsed_content("classes")) == 3
+
+
+def test_a_comparison_needs_no_overlay_of_weights_with_a_record():
+    candidate = load_candidate(BUNDLE, f"tumours={BUNDLE / 'models' / 'brain_tumor_t1ce'}")
+    assert candidate.network.head.num_classes == 3

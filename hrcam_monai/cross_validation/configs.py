@@ -70,11 +70,8 @@ def config_files(bundle_root: Path, config: Path | None, overlays: Sequence[str]
     Raises:
         FileNotFoundError: one is not there.
     """
-    named: dict[str, list[str | Path]] = {
-        "train": [config or "train", *overlays, "exact_resume"],
-        "evaluate": ["evaluate"],
-        "inference": ["inference"],
-    }
+    named: dict[str, list[str | Path]] = {workflow: [workflow] for workflow in WORKFLOWS}
+    named["train"] = [config or "train", *overlays, "exact_resume"]
     return {workflow: [find_config(bundle_root, n).absolute() for n in names] for workflow, names in named.items()}
 
 

@@ -17,6 +17,7 @@ from common import RESULTS, ROOT, table
 from tumour_scores import EDGES, FITTED, OURS
 from tumours import CLASSES
 
+STEPS = (("class maps taught by its LayerCAM", "_without_novelty"), ("the same, weighted by novelty: what ships", ""))
 PAGE = ROOT / "docs" / "real_tumours.md"
 NO_FINE = f"{OURS}, without the two finest levels"
 MEAN = "TorchCAM LayerCAM, mean"
@@ -149,23 +150,58 @@ def maps(name: str, results: Sequence[Result]) -> list[list[str]]:
     return rows
 
 
+def groups(results: Sequence[Result]) -> list[list[str]]:
+    """A line a group of slices (view or site) and third of tumour size: our map, and beside the best of the others."""
+    rows = []
+    for part in dict.fromkeys(p for r in results for p in r.get("by", {})):
+        of = [r["by"][part] for r in results if part in r.get("by", {})]
+        slices = [o["slices"] for o in of]
+        mean, ratio_ = (float(np.average([o[key] for o in of], weights=slices)) for key in ("pixel_ap", "ratio"))
+        low, high = min(o["pixel_ap_ci95"][0] for o in of), max(o["pixel_ap_ci95"][1] for o in of)
+        people = str(sum(o["people"] for o in of))
+        rows.append([part, str(sum(slices)), people, f"{mean:.3f}", f"{low:.3f} to {high:.3f}", f"{ratio_:.2f}"])
+    return rows
+
+
+def steps(name: str, folder: Path) -> list[list[str]]:
+    """A line a recipe that led here, on the folds that all of them have: means over networks."""
+    found = {what: {(r["fold"], r["seed"]): r for r in results_of(name + suffix, folder)} for what, suffix in STEPS}
+    found = {what: results for what, results in found.items() if results}
+    common = sorted(set.intersection(*(set(r) for r in found.values())))
+    if len(found) < 2 or not common:
+        return []
+    keys = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing")
+    rows = []
+    for what, method in (("the plain CNN: LayerCAM's mean, read as ours", MEAN + ALIKE), *((w, OURS) for w in found)):
+        own = [found.get(what, next(iter(found.values())))[key] for key in common]
+        f1 = [r["plain" if method != OURS else "network"]["macro_f1"] for r in own]
+        rows.append([what, *(f"{np.mean(column(own, method, key)):.3f}" for key in keys), f"{np.mean(f1):.3f}"])
+    return rows
+
+
 def section(name: str, folder: Path) -> str:
     """Tables of one set."""
     results = results_of(name, folder)
     if not results:
         return "Not measured yet.\n"
     first = results[0]
-    machine, versions = first["machine"], ", ".join(f"{k} {v}" for k, v in first["versions"].items())
+    machines = sorted({f"{r['machine']['cpu']}, {r['machine']['threads']} thread" for r in results})
+    versions = ", ".join(f"{k} {v}" for k, v in first["versions"].items())
     done = ", ".join(f"fold {r['fold']} seed {r['seed']}" for r in results)
     minutes = [r["minutes"] for r in results]
     head = ["map", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "energy inside"]
     head += [f"AP {c}" for c in CLASSES[name]] if len(CLASSES[name]) > 2 else []
-    text = (
-        f"{len(results)} networks ({done}); mean over networks [lowest, highest]. {machine['cpu']}, {machine['threads']} thread; "
-    )
+    text = f"{len(results)} networks ({done}); mean over networks [lowest, highest]. {'; '.join(machines)}; "
     text += f"{versions}; commits {', '.join(sorted({r['commit'] for r in results}))}; minutes of the last training run "
     text += f"{min(minutes):.0f} to {max(minutes):.0f}.\n\n"
-    return text + table(["what", "target", "found", "met"], targets(name, results)) + "\n" + table(head, maps(name, results))
+    text += table(["what", "target", "found", "met"], targets(name, results)) + "\n" + table(head, maps(name, results))
+    if by := groups(results):
+        head = ["slices with a tumour", "slices", "people", "pixel AP", "95 % intervals of the folds", "ours / LayerCAM's mean"]
+        text += "\n" + table(head, by)
+    if led := steps(name, folder):
+        head = ["step", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1"]
+        text += "\n" + table(head, led)
+    return text
 
 
 def main(

@@ -24,6 +24,7 @@ from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.report.figures import draw_map, figure_image
 
 OTHER = "TorchCAM LayerCAM, mean, read as HR-CAM"
+SHOWN = 0.5  # of the way from a map's median to its maximum, ours and the other's
 COLUMNS = 5  # slices beside each other, three pictures each
 
 
@@ -83,7 +84,7 @@ def main(
         picture = image[0, 0, ..., 0].numpy()
         for k, heat in enumerate((None, maps[OURS], maps[OTHER])):
             shown = None if heat is None else (heat - heat.median()).clamp(min=0)[..., 0].numpy()
-            draw_map(axes[row, 3 * column + k], picture, shown, mask)
+            draw_map(axes[row, 3 * column + k], picture, shown, mask, SHOWN)
         right = int(logits.argmax()) == int(item["label"])
         title = f"{item['subject']} p {float(logits.softmax(0)[int(item['label'])]):.2f}"
         axes[row, 3 * column].set_title(title, fontsize=6, color="white" if right else "orange", pad=1)

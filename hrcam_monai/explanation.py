@@ -19,6 +19,7 @@ from hrcam_monai.model_settings import load_model
 from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.report.figures import map_panel
+from hrcam_monai.thresholds import evidence_range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,6 +38,7 @@ class Explanation:
         maps: [K, *spatial], signed, on the image's own grid, with its affine; on the network's grid a map's pooling is the
             class's logit.
         image: [C, *spatial].
+        threshold: from which share of the way between a map's median and its maximum on it counts, in pictures.
     """
 
     classes: tuple[str, ...]
@@ -44,6 +46,7 @@ class Explanation:
     probabilities: Tensor
     maps: MetaTensor
     image: MetaTensor
+    threshold: float = 0.5
 
     @property
     def predicted(self) -> str:
@@ -91,7 +94,9 @@ class Explanation:
         if heat.ndim == 3 and self.maps.affine[1, 1] < 0:  # rows downwards, as pictures have them
             heat, image = heat[:, ::-1], image[:, ::-1]
         title = f"{name}, p {float(self.probabilities[self.classes.index(name)]):.2f}"
-        return map_panel(image, heat, title, floor=float(np.median(heat)))
+        values, head = (torch.from_numpy(np.ascontiguousarray(a)) for a in (heat, image != 0))
+        of = evidence_range(values, head, self.threshold)
+        return map_panel(image, heat, title, floor=of.middle, shown=self.threshold)
 
 
 def explain(
@@ -144,7 +149,9 @@ def explain(
     heat = MetaTensor(out["maps"][0].float().cpu(), meta=dict(x.meta), applied_operations=x.applied_operations)
     back = Invertd("maps", Compose(steps), orig_keys="image", nearest_interp=False, to_tensor=True)
     maps = back({**prepared, "maps": heat})["maps"]
-    return _explanation(parser.get_parsed_content("classes"), out["logits"][0], maps, scan["image"])
+    return _explanation(
+        parser.get_parsed_content("classes"), out["logits"][0], maps, scan["image"], parser.get_parsed_content("map_threshold")
+    )
 
 
 def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None, device: torch.device) -> Explanation:
@@ -161,9 +168,11 @@ def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None,
     return _explanation(names, logits[0], MetaTensor(maps[0].float().cpu(), affine=x.affine), x)
 
 
-def _explanation(classes: Sequence[str], logits: Tensor, maps: MetaTensor, image: MetaTensor) -> Explanation:
+def _explanation(
+    classes: Sequence[str], logits: Tensor, maps: MetaTensor, image: MetaTensor, threshold: float = 0.5
+) -> Explanation:
     logits = logits.float().cpu()
-    return Explanation(tuple(classes), logits, logits.softmax(0), maps, image)
+    return Explanation(tuple(classes), logits, logits.softmax(0), maps, image, threshold)
 
 
 def _volume(image: Any) -> MetaTensor:

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture
 from hrcam_monai.data.reading import read_nifti, read_scan
+from hrcam_monai.thresholds import evidence_range
 
 
 def is_tissue(image: torch.Tensor) -> torch.Tensor:
@@ -305,8 +306,8 @@ class LabelMapd(Transform):
         d = dict(data)
         heat, head = d[self.map_key], is_tissue(d[self.image_key].as_tensor()).any(0, keepdim=True).to(d[self.map_key].device)
         values = heat.as_tensor()
-        middle, top = values[head].median(), values[head].max()
-        found = head & (values >= middle + self.threshold * (top - middle)) & (top > middle)
+        of = evidence_range(values, head, self.threshold)
+        found = head & (values >= of.threshold) & (not of.empty)
         label_map = (found * (int(d["map_class"]) + self.first)).to(torch.uint8)
         d[self.output_key] = MetaTensor(label_map, meta=dict(heat.meta), applied_operations=heat.applied_operations)
         return d

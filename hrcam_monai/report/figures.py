@@ -26,15 +26,20 @@ def _best_slice(heat: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.nda
     return heat[..., z], image[..., z]
 
 
-def draw_map(axes: Any, image: np.ndarray, heat: np.ndarray | None = None, mask: np.ndarray | None = None) -> None:
-    """Draw a 2-D slice in grey, a map over it in colour, a mask as a contour; first axis to the right, second up."""
+def draw_map(
+    axes: Any, image: np.ndarray, heat: np.ndarray | None = None, mask: np.ndarray | None = None, shown: float = SHOWN
+) -> None:
+    """Draw a 2-D slice in grey, a map over it in colour, a mask as a contour; first axis to the right, second up.
+
+    Of the map what is above 0 counts, from the share `shown` of its maximum on.
+    """
     inside = image[image != 0]
     low, high = np.percentile(inside, [1, 99]) if inside.size else (0.0, 1.0)
     grey = np.where(image != 0, image, low)
     axes.imshow(grey.T, origin="lower", cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     if heat is not None and heat.max() > 0:
         top = float(heat.max())
-        alpha = np.clip((heat / top - SHOWN) / (1 - SHOWN), 0, 1) ** 0.5 * 0.8
+        alpha = np.clip((heat / top - shown) / (1 - shown), 0, 1) ** 0.5 * 0.8
         axes.imshow(heat.T, origin="lower", cmap="inferno", vmin=0, vmax=top, alpha=alpha.T, interpolation="nearest")
     if mask is not None and mask.any():
         axes.contour(mask.T.astype(float), [0.5], colors="cyan", linewidths=0.8)
@@ -50,18 +55,23 @@ def figure_image(figure: Figure) -> Image.Image:
 
 
 def map_panel(
-    image: np.ndarray, heat: np.ndarray, title: str = "", mask: np.ndarray | None = None, floor: float = 0.0
+    image: np.ndarray,
+    heat: np.ndarray,
+    title: str = "",
+    mask: np.ndarray | None = None,
+    floor: float = 0.0,
+    shown: float = SHOWN,
 ) -> Image.Image:
     """The slice through the map's maximum, without and with the map: [X, Y] or [X, Y, Z] to a picture.
 
-    A mask [X, Y] is outlined. Values up to `floor` stay clear.
+    A mask [X, Y] is outlined. Values up to the share `shown` of the way from `floor` to the maximum stay clear.
     """
     matplotlib.use("Agg", force=False)
     flat_heat, flat_image = _best_slice(heat, image)
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_map(left, flat_image, mask=mask)
-    draw_map(right, flat_image, flat_heat - floor, mask)
+    draw_map(right, flat_image, flat_heat - floor, mask, shown)
     figure.suptitle(f"{title}  (map {heat.min():.2f} to {heat.max():.2f})", fontsize=9)
     return figure_image(figure)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ from hrcam_monai.distributed import is_main_process
 from hrcam_monai.predictions import read_predictions
 from hrcam_monai.report.figures import map_panel
 from hrcam_monai.saving import written_map
+from hrcam_monai.thresholds import evidence_range
 
 logger = logging.getLogger(__name__)
 VIEWER_MM = 2.0  # voxel size of the page's viewers: a page of many subjects must still open
@@ -61,33 +63,25 @@ def along_own_axes(image: SpatialImage) -> SpatialImage:
     return nib.Nifti1Image(np.asarray(near.dataobj), affine)
 
 
-def _threshold(values: np.ndarray) -> float | None:
-    """Half the map's maximum, as the label map; None where nothing is above zero."""
-    top = float(values.max())
-    return 0.5 * top if top > 0 else None
-
-
-def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, interactive: bool) -> str | None:
+def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, interactive: bool, share: float) -> str | None:
     """Write the PNG overlay through the map's maximum and return the interactive viewer as HTML, if it is wanted."""
     from matplotlib import pyplot as plt
     from nilearn import image, plotting  # imported late: it takes a second
 
     scan, heat = along_own_axes(scan), along_own_axes(heat)
-    values = np.asarray(heat.dataobj)
-    threshold = _threshold(values)
+    values, anatomy = (np.ascontiguousarray(i.dataobj) for i in (heat, scan))  # torch takes no mirrored axes
+    head = anatomy != 0
+    of = evidence_range(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(head), share)
+    above = np.clip(values - of.middle, 0, None) * head
     # through the map's maximum; through the middle of the head where the map has nothing to show
-    voxel = (
-        np.argwhere(np.asarray(scan.dataobj)).mean(0) if threshold is None else np.unravel_index(values.argmax(), values.shape)
-    )
+    voxel = np.argwhere(head).mean(0) if of.empty else np.unravel_index(above.argmax(), above.shape)
     through = nib.affines.apply_affine(heat.affine, voxel)
     grid = np.diag([VIEWER_MM] * 3)
     background = image.resample_img(scan, grid, interpolation="linear")
-    small = image.resample_to_img(heat, background, interpolation="linear")
-    if threshold is None:  # nothing above zero: show the anatomy alone
-        small = image.new_img_like(small, np.zeros(small.shape, np.float32))
-        threshold = 1.0
+    small = image.resample_to_img(image.new_img_like(heat, above), background, interpolation="linear")
+    top = 1.0 if of.empty else of.top - of.middle  # of a flat map the anatomy alone is shown
+    threshold = share * top
     shown = {"bg_img": background, "cut_coords": tuple(map(float, through)), "threshold": threshold, "black_bg": True}
-    top = max(float(values.max()), threshold)
     style = {"cmap": "inferno", "vmin": 0.0, "vmax": top}
     figure = plt.figure(figsize=(7.3, 2.6))  # one of our own, to be closed: nilearn 0.14 leaves its own open
     plotting.plot_stat_map(
@@ -100,12 +94,15 @@ def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, inte
     return viewer.get_standalone()
 
 
-def _draw_picture(file: str, heat: Path, title: str, overlay: Path, interactive: bool, mask: str | None) -> str | None:
+def _draw_picture(
+    file: str, heat: Path, title: str, overlay: Path, interactive: bool, mask: str | None, share: float
+) -> str | None:
     """Write the PNG overlay of a picture. It has one slice, so its page needs no viewer beside: an empty one, if it is wanted."""
     files: list[str | Path] = [file, heat, *([mask] if mask else [])]
     drawn = [read_picture(path, channels=3).mean(0)[:, ::-1, 0] for path in files]  # figures are drawn from below upwards
-    # from its median up, as the label map: what stands out, whatever the level of the whole
-    map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, float(np.median(drawn[1]))).save(overlay)
+    values = torch.from_numpy(drawn[1].copy())
+    of = evidence_range(values, torch.ones_like(values, dtype=torch.bool), share)  # air of pictures is seldom 0
+    map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, of.middle, share).save(overlay)
     return "" if interactive else None
 
 
@@ -121,6 +118,14 @@ def masks_of(source: str | Path | None) -> dict[str, str]:
         return {}
     listed = [entry for entries in load_manifest(path).entries.values() for entry in entries]
     return {entry["image"]: entry["mask"] for entry in listed if "mask" in entry}
+
+
+def map_threshold(folder: Path) -> float:
+    """The share of the way from a map's median to its maximum from which on it counts, as inference was told."""
+    try:
+        return float(json.loads((folder / "settings.json").read_text())["map_threshold"])
+    except (OSError, ValueError, KeyError, TypeError):  # of a version that did not write it
+        return 0.5
 
 
 def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Path | None = None) -> Path:
@@ -146,7 +151,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
     path = folder / "report.html"
     if not is_main_process():
         return path
-    rows, masks = read_predictions(folder), masks_of(source)
+    rows, masks, share = read_predictions(folder), masks_of(source), map_threshold(folder)
     (folder / "overlays").mkdir(exist_ok=True)
     lines: list[str] = []
     viewers: list[dict[str, str]] = []
@@ -162,9 +167,9 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
                 title += f", map of {row['map_class']}"
             room = len(viewers) < max_viewers
             if is_picture(heat):
-                viewer = _draw_picture(row["file"], heat, title, overlay, room, masks.get(row["file"]))
+                viewer = _draw_picture(row["file"], heat, title, overlay, room, masks.get(row["file"]), share)
             else:
-                viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, room)
+                viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, room, share)
             action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'
             if viewer is not None:
                 picture = "data:image/png;base64," + b64encode(overlay.read_bytes()).decode()
@@ -188,8 +193,8 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>HR-CAM report</title><style>{STYLE}</style>'
         f"<h1>HR-CAM report</h1><p>{len(rows)} subjects, made {made}. Colour is the class map of {shown}, "
-        "in logit units, from half of its maximum up, in pictures from its median up; planes pass through its maximum, along the "
-        "scan's own axes. "
+        f"in logit units above its median in the head, from {share:.0%} of the way to its maximum on, as in the label maps; "
+        "planes pass through its maximum, along the scan's own axes. "
         "Research software; not a diagnosis.</p>"
         "<table><tr><th>subject</th><th>predicted</th><th>probability</th><th>map</th></tr>"
         + "".join(lines)

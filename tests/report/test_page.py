@@ -24,7 +24,10 @@ def test_one_self_contained_page(tmp_path):
         save_head(tmp_path / f"s{i}.nii.gz", (40, 44, 36))
         heat = np.zeros((40, 44, 36), np.float32)
         heat[25, 20, 18] = i  # the first map is empty: nothing above zero
-        nib.save(nib.Nifti1Image(heat, np.eye(4)), tmp_path / "maps" / f"s{i}_map.nii.gz")
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) if i else np.eye(4)  # one is mirrored to be drawn
+        scan = np.asarray(nib.load(tmp_path / f"s{i}.nii.gz").dataobj)
+        nib.save(nib.Nifti1Image(scan, affine), tmp_path / f"s{i}.nii.gz")
+        nib.save(nib.Nifti1Image(heat, affine), tmp_path / "maps" / f"s{i}_map.nii.gz")
         rows.append({"subject": f"s{i}", "file": tmp_path / f"s{i}.nii.gz", "predicted": "abnormal", "probability_abnormal": 0.8})
         rows[-1] |= {"map_class": ("abnormal", "normal")[i]}
     with (tmp_path / "predictions.csv").open("w") as stream:

@@ -106,7 +106,7 @@ def explain(
     classes: Sequence[str] | None = None,
     overlays: Sequence[str] | None = None,
     bundle_root: str | Path | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
 ) -> Explanation:
     """Class and maps of one image.
 
@@ -118,7 +118,7 @@ def explain(
         classes: names for an `HRCAMNet`; "0", "1", ... by default. A model folder knows them.
         overlays: configs that a model folder was trained with, where its record is not to tell.
         bundle_root: the bundle with the configs; found by default.
-        device: where it runs.
+        device: where a model folder runs; a GPU where there is one, by default. An `HRCAMNet` runs where it is.
 
     Raises:
         FileNotFoundError, ModelSettingsError: see `hrcam_monai.model_folder`.
@@ -134,10 +134,12 @@ def explain(
         torch.Size([2, 32, 32])
     """
     if isinstance(model, HRCAMNet):
-        return _by_network(model, image, classes, torch.device(device))
+        return _by_network(model, image, classes)
     weights = weights_file(model)
     parser = fitting_parser(weights, Path(bundle_root) if bundle_root else find_bundle(weights), overlays)
-    parser["device"] = torch.device(device)
+    if device is not None:
+        parser["device"] = torch.device(device)
+    device = parser.get_parsed_content("device")
     network = parser.get_parsed_content("network_def").to(device)
     load_model(network, weights, parser.get_parsed_content("model_settings"))
     load, *steps = parser.get_parsed_content("preprocessing").transforms
@@ -154,7 +156,7 @@ def explain(
     )
 
 
-def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None, device: torch.device) -> Explanation:
+def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None) -> Explanation:
     if isinstance(image, str | Path):
         raise ValueError("an HRCAMNet does not know how files are prepared; give an array [C, *spatial], or a model folder.")
     x = image if isinstance(image, MetaTensor) else MetaTensor(torch.as_tensor(image))
@@ -164,7 +166,7 @@ def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None,
     if len(names) != network.head.num_classes:
         raise ValueError(f"{len(names)} names for {network.head.num_classes} classes.")
     with evaluating(network), torch.no_grad():
-        logits, maps = network.to(device).class_maps(x.as_tensor().float()[None].to(device))
+        logits, maps = network.class_maps(x.as_tensor()[None].to(next(network.parameters())))
     return _explanation(names, logits[0], MetaTensor(maps[0].float().cpu(), affine=x.affine), x)
 
 

@@ -87,3 +87,14 @@ def test_bad_input_of_a_model_folder_is_named(network, tmp_path):
         explain(tmp_path, SLICE)
     with pytest.raises(ValueError, match="no class 'd'; there are 0, 1, 2"):
         explain(network, np.zeros((1, 24, 20))).map("d")
+
+
+def test_a_network_stays_as_it_is(network):
+    network.train().double()
+    try:
+        found = explain(network, np.zeros((1, 24, 20), dtype=np.float32))
+        assert network.training
+        assert next(network.parameters()).dtype == torch.float64
+        assert found.maps.dtype == torch.float32
+    finally:
+        network.float()

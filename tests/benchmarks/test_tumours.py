@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tumour_scores
 import tumours
 import tumours_picture
 import tumours_table
@@ -32,23 +33,24 @@ def test_a_patient_in_two_folds_is_refused():
         tumours.split_of(listed, 0, 0)
 
 
-def scores(method, label, value):
+def scores(method, label, value, person="p"):
     keys = ("pixel_ap", "best_dice", "pointing", "energy")
-    shares = list(np.linspace(value, 0, len(tumours.SHARES)))
-    return {"method": method, "label": label, "shares": shares, **dict.fromkeys(keys, value)}
+    shares = list(np.linspace(value, 0, len(tumour_scores.SHARES)))
+    own = {"subject": person, "group": "axial", "size": len(person)}
+    return {"method": method, "label": label, "shares": shares, **own, **dict.fromkeys(keys, value)}
 
 
 @pytest.fixture
 def results(tmp_path):
     """Two folds; ours is worth 0.8, its levels 0.1, LayerCAM 0.4, and 0.5 read alike."""
-    values = {tumours.OURS: 0.8, tumours_table.NO_FINE: 0.7, "mean mask of the class": 0.2, "MONAI Grad-CAM": 0.1}
-    values |= {f"{tumours.OURS}, level {i} alone": 0.1 for i in (1, 2)}
-    values |= {"TorchCAM LayerCAM, mean": 0.4, tumours_picture.OTHER: 0.5, tumours_picture.OTHER + tumours.EDGES: 0.7}
+    values = {tumour_scores.OURS: 0.8, tumours_table.NO_FINE: 0.7, "mean mask of the class": 0.2, "MONAI Grad-CAM": 0.1}
+    values |= {f"{tumour_scores.OURS}, level {i} alone": 0.1 for i in (1, 2)}
+    values |= {"TorchCAM LayerCAM, mean": 0.4, tumours_picture.OTHER: 0.5, tumours_picture.OTHER + tumour_scores.EDGES: 0.7}
     common = {"machine": {"cpu": "x", "threads": 1}, "versions": {"torch": "2"}, "commit": "c", "seed": 0, "minutes": 9.0}
     for fold in (0, 1):
         logits = [{"method": "", "label": i % 2, "logits": [0, (i % 2) - 0.5], "plain": [0, 0.1]} for i in range(4)]
         own = [*logits, *(scores(m, 1, v + 0.01 * fold) for m, v in values.items())]
-        found = tumours.summary(own, own)
+        found = tumour_scores.summary(own, own)
         (tmp_path / f"glioma_flair_{fold}_0.json").write_text(json.dumps(common | {"fold": fold} | found))
         (tmp_path / f"glioma_flair_variant_{fold}_0.json").write_text("{}")
     return tmp_path
@@ -84,3 +86,24 @@ def test_slices_are_chosen_by_a_rule():
     assert [data[i]["label"] for i in found] == [0, 0, 0, 1, 1]
     assert all(data[i]["mask"].any() for i in found)
     assert found == tumours_picture.chosen(data, 5)
+
+
+def test_people_not_slices_are_drawn_for_intervals():
+    rows = [scores(m, 1, v * (1 + len(p)), p) for p in ("a", "bb", "ccc") for m, v in (("x", 0.2), ("y", 0.1)) for _ in range(5)]
+    found = tumour_scores.over_people(rows, "x", "y")
+    assert (found["all"]["people"], found["all"]["slices"]) == (3, 15)
+    assert found["all"]["ratio"] == pytest.approx(2)
+    assert found["all"]["ratio_ci95"] == pytest.approx([2, 2])
+    low, high = found["all"]["pixel_ap_ci95"]
+    assert low < found["all"]["pixel_ap"] < high
+    assert found["small tumours"]["people"] == 1
+    assert set(found) == {"all", "axial", "small tumours", "middling tumours", "large tumours"}
+
+
+def test_false_peaks_are_counted_above_what_most_tumours_reach():
+    inside = [{"method": "", "inside": float(v)} for v in range(1, 11)]
+    without = [{"method": "", "peaks": [9.0, 2.0]}, {"method": "", "peaks": []}]
+    found = tumour_scores.false_peaks([*inside, *without], inside)
+    assert found["point"] == pytest.approx(1.9)
+    assert (found["a_slice"], found["sensitivity"], found["slices"]) == (1.0, 0.9, 2)
+    assert tumour_scores.false_peaks(inside, inside) is None

@@ -27,7 +27,7 @@ def weights_file(model: str | Path) -> Path:
     path = Path(model)
     path = path / "model.pt" if path.is_dir() else path
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weights; give a model folder or its model.pt.")
+        raise FileNotFoundError(f"{path}: no such weights file; train first, or give the path of one.")
     return path
 
 

@@ -83,7 +83,7 @@ def test_bad_input_of_a_network_is_named(network, image, options, told):
 def test_bad_input_of_a_model_folder_is_named(network, tmp_path):
     with pytest.raises(ValueError, match=r"image is \(2, 3, 4, 5\); give \[X, Y, Z\], or the pixels"):
         explain(MODELS, np.zeros((2, 3, 4, 5)))
-    with pytest.raises(FileNotFoundError, match="model.pt: no such weights; give a model folder or its model.pt"):
+    with pytest.raises(FileNotFoundError, match=r"model.pt: no such weights file; train first, or give the path of one"):
         explain(tmp_path, SLICE)
     with pytest.raises(ValueError, match="no class 'd'; there are 0, 1, 2"):
         explain(network, np.zeros((1, 24, 20))).map("d")

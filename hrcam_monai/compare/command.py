@@ -27,9 +27,11 @@ def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -
     file, _, listed = rest.partition(":")
     if not name or not file:
         raise ValueError(f"network '{spec}' is not of the form NAME=WEIGHTS[:OVERLAY].")
-    weights, named = weights_file(file), [*overlays, *(o for o in listed.split(",") if o)]
-    known = not named and settings_file(weights).is_file()
-    parser = fitting_parser(weights, bundle_root, workflow="evaluate") if known else bundle_parser(bundle_root, named)
+    named = [*overlays, *(o for o in listed.split(",") if o)]
+    parser = bundle_parser(bundle_root, named)
+    weights = weights_file(file)
+    if not named and settings_file(weights).is_file():
+        parser = fitting_parser(weights, bundle_root, workflow="evaluate")
     whole = "head.weight" in read_weights(weights)
     network = parser.get_parsed_content("network_def" if whole else "backbone")
     if whole:

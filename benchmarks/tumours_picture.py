@@ -16,14 +16,13 @@ import typer
 from common import ROOT
 from matplotlib.figure import Figure
 from tqdm import tqdm
-from tumour_scores import OURS, PEERS, maps_of
+from tumour_scores import OURS, PEERS, RIVAL, maps_of
 from tumours import dataset_of, overlays, trained
 
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.report.figures import draw_map, figure_image
 
-OTHER = "TorchCAM LayerCAM, mean, read as HR-CAM"
 SHOWN = 0.5  # of the way from a map's median to its maximum, ours and the other's
 COLUMNS = 5  # slices beside each other, three pictures each
 
@@ -82,7 +81,7 @@ def main(
         logits, maps = maps_of(ours, peers, image, int(item["label"]))
         row, column = divmod(place, COLUMNS)
         picture = image[0, 0, ..., 0].numpy()
-        for k, heat in enumerate((None, maps[OURS], maps[OTHER])):
+        for k, heat in enumerate((None, maps[OURS], maps[RIVAL])):
             shown = None if heat is None else (heat - heat.median()).clamp(min=0)[..., 0].numpy()
             draw_map(axes[row, 3 * column + k], picture, shown, mask, SHOWN)
         right = int(logits.argmax()) == int(item["label"])

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from common import RESULTS, ROOT, table
-from tumour_scores import EDGES, FITTED, OURS
+from tumour_scores import EDGES, FITTED, OURS, RIVAL
 from tumours import CLASSES
 
 STEPS = (("class maps taught by its LayerCAM", "_without_novelty"), ("the same, weighted by novelty: what ships", ""))
@@ -34,8 +34,6 @@ def results_of(name: str, folder: Path) -> list[Result]:
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """Mean over networks, and the lowest and highest."""
     low, mean, high = min(values), float(np.mean(values)), max(values)
-    if 0 < high < 0.001:
-        return f"{mean:.0e} [{low:.0e}, {high:.0e}]"
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
@@ -172,7 +170,7 @@ def steps(name: str, folder: Path) -> list[list[str]]:
         return []
     keys = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing")
     rows = []
-    for what, method in (("the plain CNN: LayerCAM's mean, read as ours", MEAN + ALIKE), *((w, OURS) for w in found)):
+    for what, method in (("the plain CNN: LayerCAM's mean, read as ours", RIVAL), *((w, OURS) for w in found)):
         own = [found.get(what, next(iter(found.values())))[key] for key in common]
         f1 = [r["plain" if method != OURS else "network"]["macro_f1"] for r in own]
         rows.append([what, *(f"{np.mean(column(own, method, key)):.3f}" for key in keys), f"{np.mean(f1):.3f}"])

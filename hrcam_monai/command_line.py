@@ -15,7 +15,7 @@ from types import TracebackType
 from monai.bundle import ConfigParser, run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
-from hrcam_monai.data.failures import reason
+from hrcam_monai.data.failures import bottom, reason
 
 DEBUG = "debug"  # the option that brings tracebacks
 TOLD = (ValueError, OSError, RuntimeError, ImportError)  # what bad input, a missing file or package, or too little memory raise
@@ -45,10 +45,7 @@ def end_with_reason(kind: type[BaseException], error: BaseException, trace: Trac
 
     The traceback comes before it with `debug`, and where the exception is of a kind that input does not cause: a fault of ours.
     """
-    bottom = error
-    while bottom.__cause__ is not None:
-        bottom = bottom.__cause__
-    if debug or not isinstance(bottom, TOLD):
+    if debug or not isinstance(bottom(error), TOLD):
         sys.__excepthook__(kind, error, trace)
     if isinstance(error, Exception):
         print(f"error: {reason(error)}", file=sys.stderr)

@@ -142,14 +142,15 @@ def explain(
     device = parser.get_parsed_content("device")
     network = parser.get_parsed_content("network_def").to(device)
     load_model(network, weights, parser.get_parsed_content("model_settings"))
-    load, *steps = parser.get_parsed_content("preprocessing").transforms
+    load, *others = parser.get_parsed_content("preprocessing").transforms
+    steps = Compose(others)
     scan = load({"image": str(image)}) if isinstance(image, str | Path) else {"image": _volume(image)}
-    prepared = Compose(steps)(scan)
+    prepared = steps(scan)
     x = prepared["image"]
     with evaluating(network), torch.no_grad():
         out = parser.get_parsed_content("inferer")(x.as_tensor()[None].to(device), network)
     heat = MetaTensor(out["maps"][0].float().cpu(), meta=dict(x.meta), applied_operations=x.applied_operations)
-    back = Invertd("maps", Compose(steps), orig_keys="image", nearest_interp=False, to_tensor=True)
+    back = Invertd("maps", steps, orig_keys="image", nearest_interp=False, to_tensor=True)
     maps = back({**prepared, "maps": heat})["maps"]
     return _explanation(
         parser.get_parsed_content("classes"), out["logits"][0], maps, scan["image"], parser.get_parsed_content("map_threshold")
@@ -173,8 +174,8 @@ def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None)
 def _explanation(
     classes: Sequence[str], logits: Tensor, maps: MetaTensor, image: MetaTensor, threshold: float = 0.5
 ) -> Explanation:
-    logits = logits.float().cpu()
-    return Explanation(tuple(classes), logits, logits.softmax(0), maps, image, threshold)
+    logits, shown = logits.float().cpu(), MetaTensor(image.as_tensor().cpu(), affine=image.affine)  # pictures are drawn on a CPU
+    return Explanation(tuple(classes), logits, logits.softmax(0), maps, shown, threshold)
 
 
 def _volume(image: Any) -> MetaTensor:

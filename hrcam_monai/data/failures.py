@@ -15,10 +15,16 @@ from hrcam_monai.distributed import gather, is_main_process, process_rank, stop
 logger = logging.getLogger(__name__)
 
 
+def bottom(error: BaseException) -> BaseException:
+    """The first exception in a chain, that the others were raised from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def reason(error: object) -> str:
     """What went wrong at the bottom of it: the message of the first exception in a chain, on one line."""
-    while isinstance(error, BaseException) and error.__cause__ is not None:
-        error = error.__cause__
+    error = bottom(error) if isinstance(error, BaseException) else error
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hrcam_monai.data.labels import EMPTY, LABEL_COLUMNS, SUBJECT_COLUMNS, number, read_table
 from hrcam_monai.data.manifest import SPLITS, UNNAMEABLE, Failure, ManifestError, inside, names_files
-from hrcam_monai.data.sources import SUFFIXES, is_scan
+from hrcam_monai.data.sources import SUFFIXES, is_scan, stem
 
 logger = logging.getLogger(__name__)
 GUESSES = {
@@ -54,20 +54,6 @@ class Listed:
     mask: Path | None = None
     split: str | None = None
     row: Mapping[str, str] = field(default_factory=dict)
-
-
-def stem(file: str | Path) -> str:
-    """A file's name without folder and suffix.
-
-    Example:
-        >>> stem("scans/p01_T1.nii.gz")
-        'p01_T1'
-    """
-    name = Path(file).name
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
 
 
 def read_listing(folder: Path, table: Path, columns: Columns | None = None) -> tuple[dict[str, Listed], list[Failure]]:

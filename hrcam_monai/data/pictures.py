@@ -106,29 +106,29 @@ def black_and_white(pixels: np.ndarray) -> np.ndarray:
     return (pixels > 0).astype(np.float32)
 
 
-def store_picture(pixels: np.ndarray, folder: Path, name: str) -> Path:
-    """Write pixels as a picture that tells nothing else: PNG where they are whole numbers, TIFF where they are not.
+def picture_suffix(pixels: np.ndarray) -> str:
+    """Of a file that holds these pixels as they are: PNG takes whole numbers of 16 bits, TIFF any.
+
+    Example:
+        >>> picture_suffix(np.array([0.0, 65535.0])), picture_suffix(np.array([0.5]))
+        ('.png', '.tif')
+    """
+    return ".png" if (pixels == pixels.round()).all() and pixels.min() >= 0 and pixels.max() < 2**16 else ".tif"
+
+
+def store_picture(pixels: np.ndarray, path: Path) -> None:
+    """Write pixels as a picture that tells nothing else.
 
     Args:
         pixels: [channels, columns, rows, 1], as `read_picture` gives them.
-        folder: of the file.
-        name: without suffix.
-
-    Returns:
-        the file.
+        path: with the suffix of `picture_suffix`, or .tif.
     """
     values = pixels[..., 0].transpose(2, 1, 0)
-    whole_numbers = bool((values == values.round()).all() and values.min() >= 0)
-    if values.shape[2] == 3:
-        picture = Image.fromarray(values.astype(np.uint8))
-    elif whole_numbers and values.max() < 2**16:
-        picture = Image.fromarray(values[..., 0].astype(np.uint8 if values.max() < 2**8 else np.uint16))
-    else:
-        picture = Image.fromarray(np.ascontiguousarray(values[..., 0]))
-    file = folder / f"{name}{'.tif' if picture.mode == 'F' else '.png'}"
-    with whole(file) as partial:
+    if picture_suffix(pixels) == ".png":
+        values = values.astype(np.uint8 if values.max() < 2**8 else np.uint16)
+    picture = Image.fromarray(np.ascontiguousarray(values if values.shape[2] == 3 else values[..., 0]))
+    with whole(path) as partial:
         picture.save(partial)
-    return file
 
 
 def write_picture(array: np.ndarray, path: Path) -> None:

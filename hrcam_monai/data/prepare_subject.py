@@ -18,7 +18,7 @@ from hrcam_monai.data.inputs import Choice, Inputs, input_hashes, locate, read_i
 from hrcam_monai.data.itk_images import to_array
 from hrcam_monai.data.manifest import CRUS, FILES, Failure
 from hrcam_monai.data.nifti import unreadable
-from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture, read_picture, store_picture
+from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture, picture_suffix, read_picture, store_picture
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import FOLDERS, TOOL
 from hrcam_monai.data.slices import visible_slices
@@ -99,18 +99,18 @@ def _from_picture(inputs: Inputs, steps: Steps, output: Path, subject: str) -> d
             pixels[key] = black_and_white(pixels[key])
         except PictureError as error:
             raise ScanError(f"{path}: {error}") from None
-    files = {key: store_picture(values, output / FOLDERS[key], subject) for key, values in pixels.items()}
-    if len({f.suffix for f in files.values()}) > 1:  # an image of floating-point values; one suffix names both
-        for key in inputs.labels:
-            files[key] = files[key].rename(files[key].with_suffix(".tif"))
+    suffix = picture_suffix(pixels["image"])  # names the mask, too
+    files = paths_of(output, subject, suffix)
+    for key, values in pixels.items():
+        store_picture(values, files[key])
     return {
-        "suffix": files["image"].suffix,
+        "suffix": suffix,
         "remark": inputs.remark,
         "voxels": hashlib.sha256(pixels["image"].tobytes()).hexdigest(),
         "skull": False,
         **dict.fromkeys(("similarity", "template_to_scan", "roi")),
         "slices": {},
-        "outputs": {key: file_hash(file) for key, file in files.items()},
+        "outputs": {key: file_hash(files[key]) for key in pixels},
     }
 
 

@@ -39,15 +39,24 @@ def is_dicom(path: Path) -> bool:
     return "SOPClassUID" in header and "SeriesInstanceUID" in header
 
 
+def stem(file: str | Path) -> str:
+    """A file's name without folder and suffix.
+
+    Example:
+        >>> stem("scans/p01_T1.nii.gz")
+        'p01_T1'
+    """
+    name = Path(file).name
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
 def _subject(path: Path, root: Path) -> str:
     """A name for outputs: the path below the root, without its suffix."""
     relative = path.relative_to(root) if path != root else Path(path.name)
-    name = "_".join(relative.parts)
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
-    return name or "scan"
+    return stem("_".join(relative.parts)) or "scan"
 
 
 def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

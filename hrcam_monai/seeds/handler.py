@@ -122,10 +122,10 @@ class SeedHandler:
         return image[None] if self.slice_axis is None else image.movedim(self.slice_axis + 1, 0)
 
     def _novelty(self) -> list[Tensor]:
-        """Of each image the weights [S, 1, *] of its slices; ones where novelty does not count."""
+        """Of each image the weights of its slices, [S, 1, *]; where novelty does not count a one a slice."""
         slices = [self._slices(item["image"].as_tensor()) for item in self.dataset.items()]
         if not self.novelty_power:
-            return [torch.ones_like(own[:, :1]) for own in slices]
+            return [own.new_ones([len(own)] + [1] * (own.ndim - 1)) for own in slices]
         shapes = sorted({tuple(own.shape[2:]) for own in slices})
         if len(shapes) > 1:
             raise ValueError(

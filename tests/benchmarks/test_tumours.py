@@ -45,7 +45,7 @@ def results(tmp_path):
     """Two folds; ours is worth 0.8, its levels 0.1, LayerCAM 0.4, and 0.5 read alike."""
     values = {tumour_scores.OURS: 0.8, tumours_table.NO_FINE: 0.7, "mean mask of the class": 0.2, "MONAI Grad-CAM": 0.1}
     values |= {f"{tumour_scores.OURS}, level {i} alone": 0.1 for i in (1, 2)}
-    values |= {"TorchCAM LayerCAM, mean": 0.4, tumours_picture.OTHER: 0.5, tumours_picture.OTHER + tumour_scores.EDGES: 0.7}
+    values |= {"TorchCAM LayerCAM, mean": 0.4, tumour_scores.RIVAL: 0.5, tumour_scores.RIVAL + tumour_scores.EDGES: 0.7}
     common = {"machine": {"cpu": "x", "threads": 1}, "versions": {"torch": "2"}, "commit": "c", "seed": 0, "minutes": 9.0}
     for fold in (0, 1):
         logits = [{"method": "", "label": i % 2, "logits": [0, (i % 2) - 0.5], "plain": [0, 0.1]} for i in range(4)]

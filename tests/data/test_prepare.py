@@ -414,6 +414,19 @@ def test_a_flat_folder_of_volumes_goes_through_the_steps(tmp_path):
     }
 
 
+def test_floating_point_pictures_stay_as_they_are_and_so_do_their_masks(tmp_path, flat):
+    values = np.random.default_rng(0).random((30, 20), dtype=np.float32)
+    Image.fromarray(values).save(flat / "img1.tif")
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text().replace("img1.jpg", "img1.tif"))
+    made = prepare(Choice(flat, table=table), tmp_path / "out", Steps(), Study(split=(2, 1, 1)), workers=1)
+    entry = next(e for s in load_manifest(made).entries.values() for e in s if "img1." in e["image"])
+    np.testing.assert_array_equal(np.asarray(Image.open(entry["image"])), values)
+    mask = Image.open(entry["mask"])
+    assert (mask.format, Path(entry["mask"]).suffix) == ("TIFF", ".tif")
+    np.testing.assert_array_equal(np.asarray(mask) > 0, np.eye(30, 20) > 0)
+
+
 def test_what_cannot_be_used_of_a_flat_folder_is_listed(tmp_path, flat):
     Image.fromarray(np.zeros((9, 9), dtype=np.uint8)).save(flat / "masks" / "m1.png")
     (flat / "img2.jpg").write_bytes(b"torn")

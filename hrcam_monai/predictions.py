@@ -58,6 +58,7 @@ class PredictionWriter:
         classes: names of the classes.
         settings: what predictions depend on: options by name. A file counts by its content.
         resume: leave out the subjects of an earlier run with the same settings.
+        model_settings: what they depend on besides, as `hrcam_monai.model_settings` records it.
 
     Example:
         >>> writer = PredictionWriter("eval", ["normal", "abnormal"], {"map_class": "predicted"})  # doctest: +SKIP
@@ -65,13 +66,19 @@ class PredictionWriter:
     """
 
     def __init__(
-        self, output_dir: str | Path, classes: Sequence[str], settings: Mapping[str, Any] | None = None, resume: bool = True
+        self,
+        output_dir: str | Path,
+        classes: Sequence[str],
+        settings: Mapping[str, Any] | None = None,
+        resume: bool = True,
+        model_settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.path = self.folder / "predictions.csv"
         self.part = self.path if process_rank() == 0 else self.folder / f"predictions_rank{process_rank()}.csv"
         self.classes = classes
-        self.settings = {"classes": list(classes)} | {k: fingerprint(v) for k, v in (settings or {}).items()}
+        told = {**(model_settings or {}), **(settings or {})}
+        self.settings = {"classes": list(classes)} | {k: fingerprint(v) for k, v in told.items()}
         self.finished = self._earlier() if resume else []
         self.rows: list[Row] = []
         self.pending: list[Row] = []

@@ -49,7 +49,10 @@ class LoadScand(MapTransform):
 
 
 class LoadMaskd(MapTransform):
-    """Read lesion masks as 0/1 volumes [1, X, Y, Z]; a subject without one gets an empty mask like its image.
+    """Read lesion masks as 0/1 volumes [1, X, Y, Z]; where masks are asked for, a subject without one gets an empty one.
+
+    Masks are asked for by the key: its path, or None for a subject without a mask. Training and inference have no such key, so
+    that one preprocessing serves them and evaluation.
 
     Args:
         keys: entries that hold the path of a mask.
@@ -66,8 +69,8 @@ class LoadMaskd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         image = d[self.image_key]
-        for key in self.keys:
-            if d.get(key) is None:
+        for key in self.key_iterator(d):
+            if d[key] is None:
                 d[key] = MetaTensor(torch.zeros_like(image.as_tensor()), meta=dict(image.meta))
                 continue
             volume = read_nifti(d[key], blank=True)

@@ -47,7 +47,8 @@ def test_load_names_outputs_by_subject(head):
 
 
 def test_missing_mask_is_empty_and_wrong_mask_is_told(head, tmp_path):
-    item = LoadMaskd()(LoadScand("image")({"image": str(head)}))
+    item = LoadMaskd()(LoadScand("image")({"image": str(head), "mask": None}))
+    assert "mask" not in LoadMaskd()(LoadScand("image")({"image": str(head)}))
     assert item["mask"].shape == item["image"].shape
     assert not item["mask"].any()
     nib.save(nib.Nifti1Image(np.ones((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "m.nii")

@@ -56,7 +56,7 @@ class Manifest:
     failures: list[Failure] = field(default_factory=list)
 
     def items(self, split: str, masks: bool = False, slices: bool = False, every_class: bool = False) -> list[dict[str, Any]]:
-        """Entries of one split; lesion masks and slice ranges only where they are asked for.
+        """Entries of one split; lesion masks (None for an image without) and slice ranges only where they are asked for.
 
         Raises:
             ManifestError: the split is empty or unknown; with `every_class`, as training asks, one has no image there.
@@ -74,7 +74,8 @@ class Manifest:
                 "a classifier learns from images of every class."
             )
         left_out = {k for k, kept in (("mask", masks), ("slices", slices)) if not kept}
-        return [{k: v for k, v in entry.items() if k not in left_out} for entry in entries]
+        asked: dict[str, Any] = {"mask": None} if masks else {}
+        return [asked | {k: v for k, v in entry.items() if k not in left_out} for entry in entries]
 
     def all_items(self) -> list[dict[str, Any]]:
         """Entries of all splits, without masks and slice ranges."""

@@ -46,7 +46,7 @@ def main() -> None:
 def simulate(
     output: Annotated[Path, typer.Option(help="Folder of the cohort; a second call finishes what a first one left.")],
     task: Annotated[
-        str, typer.Option(help="abnormalities, or a phantom of another task: ependymoma_gbm or parkinson_nm.")
+        str, typer.Option(help="abnormalities, varied_abnormalities, or a phantom: ependymoma_gbm, parkinson_nm.")
     ] = "abnormalities",
     subjects: Annotated[int, typer.Option(min=1, help="Subjects over all splits; the classes take turns.")] = 600,
     seed: Annotated[int, typer.Option(help="Same seed and options, same bytes.")] = 0,
@@ -55,7 +55,7 @@ def simulate(
     ] = None,
     anatomy: Annotated[
         list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="Skull-stripped T1, may be repeated; ICBM152 if not given."),
+        typer.Option(exists=True, help="Skull-stripped T1, or a folder of them, may be repeated; ICBM152 if not given."),
     ] = None,
     split: Annotated[tuple[float, float, float], typer.Option(help="Shares of training, validation and test.")] = (4, 1, 1),
     oblique: Annotated[int, typer.Option(min=0, help="Last subjects written as an oblique, LPS file.")] = 0,

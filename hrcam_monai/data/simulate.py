@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -43,16 +43,33 @@ class Cohort:
     task: str = ABNORMALITIES
 
     def plan(self) -> list[dict[str, str]]:
-        """Split, class and grade of every subject: in each split the classes take turns, and their grades."""
+        """Split, class, grade and anatomy of each subject: in each split the classes take turns, their grades, and its people."""
         task = TASKS[self.task]
-        ends = np.round(np.cumsum(self.split) / sum(self.split) * self.subjects).astype(int)
         plan: list[dict[str, str]] = []
-        for split, first, last in zip(SPLITS, (0, *ends[:-1]), ends, strict=True):
-            for i in range(last - first):
+        counts = np.diff(self._ends(self.subjects), prepend=0)
+        for split, count, people in zip(SPLITS, counts, self._people(), strict=True):
+            for i in range(count):
                 label, grade = task.turn(i)
                 name = f"sub-{len(plan) + 1:04d}"
-                plan.append({"subject": name, "split": split, "label": task.classes[label], "grade": grade})
+                # heads of one person follow each other: a head is read once for all of them
+                anatomy = people[i * len(people) // count] if people else ""
+                chosen = {"label": task.classes[label], "grade": grade, "anatomy": anatomy}
+                plan.append({"subject": name, "split": split, **chosen})
         return plan
+
+    def _ends(self, number: int) -> np.ndarray:
+        return np.round(np.cumsum(self.split) / sum(self.split) * number).astype(int)
+
+    def _people(self) -> list[list[str]]:
+        """The anatomies of each split: no person is in two. One anatomy alone, as the template, serves all."""
+        if len(self.anatomy) < 2:
+            return [list(self.anatomy)] * len(SPLITS)
+        order = [self.anatomy[i] for i in np.random.default_rng(self.seed).permutation(len(self.anatomy))]
+        ends = self._ends(len(order))
+        shares = [sorted(order[first:last]) for first, last in zip((0, *ends[:-1]), ends, strict=True)]
+        if any(share and not people for share, people in zip(self.split, shares, strict=True)):
+            raise ValueError(f"{len(order)} anatomies are too few for splits of {self.split}; give more, or fewer splits.")
+        return shares
 
     def settings(self) -> dict[str, object]:
         """As written to `simulation.json`; the task that it is unless told otherwise goes without saying."""
@@ -74,9 +91,9 @@ def turned(subject: SimulatedSubject) -> SimulatedSubject:
     return replace(subject, image=image, mask=mask, affine=affine, regions=regions)
 
 
-@cache
-def _anatomies(paths: tuple[str, ...]) -> list[Anatomy]:
-    return [load_anatomy(p) for p in paths] or [load_anatomy()]
+@lru_cache(maxsize=2)
+def _anatomy(path: str) -> Anatomy:
+    return load_anatomy(path or None)
 
 
 def _make(cohort: Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict[str, object]:
@@ -87,8 +104,7 @@ def _make(cohort: Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict
     mask, regions = Path("masks") / f"{name}_lesions.nii.gz", Path("regions") / f"{name}_regions.nii.gz"
     record = folder / "images" / f"{name}_{task.suffix}.json"  # written last: its presence says that the subject is complete
     if not record.is_file():
-        anatomies = _anatomies(cohort.anatomy)
-        anatomy = anatomies[index % len(anatomies)] if len(anatomies) > 1 else anatomies[0]
+        anatomy = _anatomy(planned["anatomy"])
         subject = task.make(anatomy, np.random.default_rng([cohort.seed, index]), grade, cohort.spacing)
         if index >= cohort.subjects - cohort.oblique:
             subject = turned(subject)
@@ -135,7 +151,8 @@ def simulate_cohort(
         subjects: how many, over all splits; the classes take turns.
         seed: same seed and arguments, same bytes.
         spacing: voxel size in mm (of neuromelanin slabs in-plane); the task's own if not given.
-        anatomy: skull-stripped T1 files that subjects take turns on; by default the ICBM152 template.
+        anatomy: skull-stripped T1 files, or folders of them, a person each; people are split, so that no one is in two splits.
+            By default the ICBM152 template, which all splits share.
         split: shares of training, validation and test.
         oblique: how many of the last subjects are written as an oblique, left-posterior-superior file.
         workers: processes; by default one a core.
@@ -145,7 +162,8 @@ def simulate_cohort(
         path of the manifest.
 
     Raises:
-        ValueError: an unknown task, an anatomy that the task cannot use, or a folder that holds a cohort of other arguments.
+        ValueError: an unknown task, an anatomy that the task cannot use, fewer people than splits, or a folder that holds a
+            cohort of other arguments.
     """
     if task not in TASKS:
         raise ValueError(f"task is '{task}'; choose one of {', '.join(TASKS)}.")
@@ -153,24 +171,27 @@ def simulate_cohort(
     if anatomy and chosen.template_only:
         raise ValueError(f"task {task} is drawn in the space of the ICBM152 template; leave --anatomy out.")
     folder = Path(output)
-    paths = tuple(str(Path(p).resolve()) for p in anatomy)
+    files = [f for p in map(Path, anatomy) for f in (sorted(p.glob("*.nii*")) if p.is_dir() else [p])]
+    if anatomy and not files:
+        raise ValueError(f"{', '.join(map(str, anatomy))}: holds no .nii or .nii.gz file; give skull-stripped T1 files.")
+    paths = tuple(str(f.resolve()) for f in files)
     cohort = Cohort(subjects, seed, spacing or chosen.spacing, paths, tuple(map(float, split)), oblique, task)
     for sub in ("images", "masks", *(["regions"] if chosen.regions else [])):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     settings = folder / "simulation.json"
-    names = [Path(p).name for p in anatomy] or ["ICBM152"]
+    people = ", ".join(f.name for f in files) if len(files) < 6 else f"{len(files)} people"
+    plan = cohort.plan()
     wanted = json.dumps(cohort.settings(), indent=1)
     if settings.is_file() and settings.read_text() != wanted:
         raise ValueError(f"{settings}: this folder holds a cohort of other settings; choose another --output.")
     settings.write_text(wanted)
-    plan = cohort.plan()
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         made = pool.map(partial(_make, cohort, folder), enumerate(plan))
         entries = list(tqdm(made, total=len(plan), desc="simulate", unit="subject"))
     sections = {s: [e for e, p in zip(entries, plan, strict=True) if p["split"] == s] for s in SPLITS}
     manifest = {
         "name": chosen.name,
-        "description": chosen.description.format(anatomy=", ".join(names), seed=seed),
+        "description": chosen.description.format(anatomy=people or "ICBM152", seed=seed),
         "classes": list(chosen.classes),
         **sections,
     }

@@ -69,7 +69,7 @@ def oblique_head(path: Path) -> np.ndarray:
     image, affine = warp(load_anatomy(), np.random.default_rng(4), 1.5)
     world = np.array([30.0, -35.0, 30.0])  # deep white matter, right, behind
     centre = np.linalg.inv(affine)[:3, :3] @ (world - affine[:3, 3])
-    soft = lesion_profile(np.random.default_rng(1), image.shape, centre, 12 / 1.5)
+    soft, _ = lesion_profile(np.random.default_rng(1), image.shape, centre, 12 / 1.5)
     image = np.clip(image - 0.4 * soft * (image > 0), 0, None)
     noisy = (image + np.random.default_rng(0).normal(0, 0.02, image.shape)) * (image > 0)
     turn = nib.eulerangles.euler2mat(0.1, 0.15, 0.2) @ np.diag([-0.9, -0.9, 3.0])

@@ -111,5 +111,26 @@ def test_a_phantom_is_called_a_phantom(tmp_path, task):
 
 
 def test_an_unknown_task_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="task is 'stroke'; choose one of abnormalities, ependymoma_gbm, parkinson_nm"):
+    with pytest.raises(
+        ValueError, match="task is 'stroke'; choose one of abnormalities, varied_abnormalities, ependymoma_gbm, parkinson_nm"
+    ):
         simulate_cohort(tmp_path, task="stroke")
+
+
+def test_people_are_split_and_a_folder_of_them_is_taken(tmp_path):
+    (tmp_path / "people").mkdir()
+    for i in range(5):
+        save_head(tmp_path / "people" / f"p{i}.nii.gz", shape=(36, 44, 24), affine=np.diag([4.0, 4.0, 4.0, 1.0]))
+    path = simulate_cohort(tmp_path / "out", 12, spacing=6.0, anatomy=[tmp_path / "people"], split=(3, 1, 1), workers=1)
+    content = json.loads(path.read_text())
+    people = {
+        split: {json.loads((path.parent / e["image"].replace(".nii.gz", ".json")).read_text())["anatomy"] for e in content[split]}
+        for split in ("training", "validation", "test")
+    }
+    assert [len(p) for p in people.values()] == [3, 1, 1]
+    assert len(set.union(*people.values())) == 5
+    assert [e["label"] for e in content["training"]] == ["normal", "abnormal"] * 3 + ["normal"]
+    with pytest.raises(ValueError, match="2 anatomies are too few for splits of"):
+        simulate_cohort(tmp_path / "few", 12, anatomy=[tmp_path / "people" / f"p{i}.nii.gz" for i in range(2)])
+    with pytest.raises(ValueError, match=r"out: holds no .nii or .nii.gz file; give skull-stripped T1 files"):
+        simulate_cohort(tmp_path / "none", 12, anatomy=[tmp_path / "out"])

@@ -5,6 +5,7 @@ from hrcam_monai.data.phantoms.task import SimulatedSubject, Task
 
 TASKS: dict[str, Task] = {
     "abnormalities": abnormalities.TASK,
+    "varied_abnormalities": abnormalities.VARIED,
     "ependymoma_gbm": tumours.TASK,
     "parkinson_nm": neuromelanin.TASK,
 }

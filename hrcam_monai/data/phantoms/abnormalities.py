@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 
 from hrcam_monai.data.anatomy import Anatomy, smooth_field, warp
@@ -9,11 +12,12 @@ from hrcam_monai.data.lesions import Lesion, add_lesions
 from hrcam_monai.data.phantoms.task import SimulatedSubject, Task
 
 NONE = "none"  # the grade of a subject without a lesion
+NOISE, VARIED_NOISE = (0.02, 0.028), (0.015, 0.035)  # standard deviation, white matter being 1
 TURNS = ("plain", "moderate", "plain", "faint")  # grades of the abnormal subjects of a split, in this order
 
 
 def simulate_subject(
-    anatomy: Anatomy, rng: np.random.Generator, grade: str | None = None, spacing: float = 2.0
+    anatomy: Anatomy, rng: np.random.Generator, grade: str | None = None, spacing: float = 2.0, varied: bool = False
 ) -> SimulatedSubject:
     """Warp the anatomy, draw 1 to 4 lesions if a grade is given, then gamma, bias field, noise and scanner gain.
 
@@ -22,6 +26,7 @@ def simulate_subject(
         rng: the only source of chance.
         grade: key of `hrcam_monai.data.lesions.GRADES`, or None (or "none") for a normal subject.
         spacing: isotropic voxel size in mm.
+        varied: lesions of many looks (`lesions.varied_look`), and noise of a wider range.
 
     Example:
         >>> subject = simulate_subject(load_anatomy(), np.random.default_rng(0), "plain")
@@ -29,11 +34,11 @@ def simulate_subject(
         'plain'
     """
     image, affine = warp(anatomy, rng, spacing)
-    noise_std = rng.uniform(0.02, 0.028)
+    noise_std = rng.uniform(*(VARIED_NOISE if varied else NOISE))
     mask = np.zeros(image.shape, np.uint8)
     lesions: list[Lesion] = []
     if grade is not None and grade != NONE:
-        image, mask, lesions = add_lesions(image, affine, rng, grade, int(rng.integers(1, 5)), noise_std)
+        image, mask, lesions = add_lesions(image, affine, rng, grade, int(rng.integers(1, 5)), noise_std, varied)
     return SimulatedSubject(scanned(image, rng, noise_std), mask, affine, lesions)
 
 
@@ -54,4 +59,10 @@ TASK = Task(
     make=simulate_subject,
     spacing=2.0,
     template_only=False,
+)
+VARIED = replace(
+    TASK,
+    name="simulated abnormalities of many looks",
+    description="Simulated lesions of many looks on the anatomy of {anatomy}; seed {seed}.",
+    make=partial(simulate_subject, varied=True),
 )

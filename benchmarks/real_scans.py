@@ -62,8 +62,8 @@ def tumours(work: Path) -> Path:
     gliomas, others, series = work / "prepared", work / "prepared_whole_head", work / "prepared_dicom"
     # the gliomas come as z-scores, of which a bias field cannot be taken out
     prepare(Choice(work / "bids", brain_masks=str(work / "brains" / "{subject}.nii.gz")), gliomas, Steps(n4=False), None)
-    prepare(Choice(work / "bids_whole_head"), others, Steps(keep_skull=True), None)
-    prepare(Choice(work / "dicom"), series, Steps(keep_skull=True), None)
+    prepare(Choice(work / "bids_whole_head"), others, Steps(strip="never"), None)
+    prepare(Choice(work / "dicom"), series, Steps(strip="never"), None)
     cohort, entries = work / "cohort", []
     cohort.mkdir(exist_ok=True)
     for image in sorted(path for folder in (gliomas, others, series) for path in (folder / "images").glob("*.nii.gz")):

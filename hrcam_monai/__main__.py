@@ -109,7 +109,10 @@ def prepare(
         typer.Option(help="Point of the template (MNI, mm) to find in each scan, as 0 -20 -15 (midbrain)."),
     ] = None,
     brain_masks: Annotated[str | None, typer.Option(help="Folder, or pattern such as 'masks/{subject}*_mask.nii.gz'.")] = None,
-    keep_skull: Annotated[bool, typer.Option("--keep-skull", help="Go on with images that seem to hold a skull.")] = False,
+    strip: Annotated[
+        str, typer.Option(help="Cut the brain out of heads that hold a skull (auto), of every one (always), of none (never).")
+    ] = "auto",
+    keep_skull: Annotated[bool, typer.Option("--keep-skull", help="As --strip never.")] = False,
     masks: Annotated[str | None, typer.Option(help="Lesion masks, for evaluation: folder or pattern, as --brain-masks.")] = None,
     regions: Annotated[str | None, typer.Option(help="Labelled regions of each subject: folder or pattern.")] = None,
     slices_from: Annotated[
@@ -140,7 +143,9 @@ def prepare(
     try:
         columns = Columns(file_column, subject_column, label_column, mask_column, fold_column)
         choice = Choice(source, series, suffix, match, brain_masks, masks, regions, table, columns)
-        steps = Steps(n4, iterations_of(iterations), register, spacing, min_similarity, keep_skull, roi, finest_knots)
+        steps = Steps(
+            n4, iterations_of(iterations), register, spacing, min_similarity, "never" if keep_skull else strip, roi, finest_knots
+        )
         study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
         path = run(choice, output, steps, None if unlabelled else study, workers)
     except (ValueError, OSError, RuntimeError) as error:

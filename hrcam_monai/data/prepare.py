@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from hrcam_monai.brain import STRIP
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.inputs import Choice, check_choice, find_subjects
 from hrcam_monai.data.itk_images import one_thread
@@ -115,6 +116,8 @@ def check_steps(steps: Steps) -> None:
     Raises:
         ManifestError: one cannot.
     """
+    if steps.strip not in STRIP:
+        raise ManifestError(f"--strip '{steps.strip}': choose one of {', '.join(STRIP)}.")
     if steps.register not in MODES:
         raise ManifestError(f"--register '{steps.register}': choose one of {', '.join(MODES)}.")
     if steps.roi is not None and not (np.isfinite(steps.roi).all() and np.abs(steps.roi).max() < FARTHEST):
@@ -165,6 +168,12 @@ def tell(records: Sequence[Mapping[str, Any]]) -> None:
     skulls = sum(r["skull"] for r in records)
     if skulls:
         logger.warning("%d image(s) hold a skull; the networks here are made for brains", skulls)
+    cut = sorted((r["brain_litres"], r["subject"]) for r in records if r["brain_litres"] is not None)
+    if cut:
+        ends = ", ".join(f"{s} ({v:.2f} l)" for v, s in dict.fromkeys((cut[0], cut[-1])))
+        logger.info(
+            "%d brain(s) cut out of their heads, masks in brains/; look first at the smallest and largest: %s", len(cut), ends
+        )
     fits = sorted((r["similarity"], r["subject"]) for r in records if r["similarity"] is not None)
     if fits:
         logger.info("look first at the registrations that fit least: %s", ", ".join(f"{s} ({v:.3f})" for v, s in fits[:3]))

@@ -16,7 +16,7 @@ from hrcam_monai.data.dicom_series import Series
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.inputs import Choice, Inputs, input_hashes, locate, read_image, read_mask
 from hrcam_monai.data.itk_images import to_array
-from hrcam_monai.data.manifest import CRUS, FILES, Failure
+from hrcam_monai.data.manifest import CRUS, Failure
 from hrcam_monai.data.nifti import unreadable
 from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture, picture_suffix, read_picture, store_picture
 from hrcam_monai.data.scan_error import ScanError
@@ -27,12 +27,12 @@ from hrcam_monai.data.writing import write_json, write_volume
 from hrcam_monai.files import file_hash
 
 SUFFIXES = (".nii.gz", ".png", ".tif")  # of what is written
-PACKAGES = ("hrcam-monai", "itk", "nibabel", "nilearn", "pydicom", "numpy")
+PACKAGES = ("hrcam-monai", "deepbet", "itk", "nibabel", "nilearn", "pydicom", "numpy")
 
 
 def paths_of(output: Path, subject: str, suffix: str = ".nii.gz") -> dict[str, Path]:
-    """Where a subject's image, label images and sidecar lie."""
-    files = {key: output / FOLDERS[key] / f"{subject}{suffix}" for key in FILES}
+    """Where a subject's image, label images, brain mask and sidecar lie."""
+    files = {key: output / FOLDERS[key] / f"{subject}{suffix}" for key in FOLDERS}
     return files | {"record": output / "images" / f"{subject}.json"}
 
 
@@ -108,6 +108,7 @@ def _from_picture(inputs: Inputs, steps: Steps, output: Path, subject: str) -> d
         "remark": inputs.remark,
         "voxels": hashlib.sha256(pixels["image"].tobytes()).hexdigest(),
         "skull": False,
+        "brain_litres": None,
         **dict.fromkeys(("similarity", "template_to_scan", "roi")),
         "slices": {},
         "outputs": {key: file_hash(files[key]) for key in pixels},
@@ -139,18 +140,25 @@ def _from_volume(inputs: Inputs, steps: Steps, output: Path, subject: str) -> di
         name = f"series {inputs.image.name}" if isinstance(inputs.image, Series) else inputs.image
         raise ScanError(f"{name}: {error}") from None
     files = paths_of(output, subject)
-    for key, volume in {"image": made.image, **made.labels}.items():
+    written = {"image": made.image, **made.labels} | ({} if made.brain is None else {"brain": made.brain})
+    for key, volume in written.items():
         write_volume(*to_array(volume), files[key])
     return {
         "remark": inputs.remark,
         "voxels": voxels,
         "skull": made.skull,
+        "brain_litres": None if made.brain is None else _litres(made.brain),
         "similarity": None if made.similarity is None else round(made.similarity, 4),
         "template_to_scan": None if made.matrix is None else made.matrix.round(6).tolist(),
         "slices": {key: visible_slices(*_evidence(key, volume)) for key, volume in made.labels.items()},
         "roi": None if made.roi is None else made.roi.round(3).tolist(),
-        "outputs": {k: file_hash(files[k]) for k in ("image", *made.labels)},
+        "outputs": {key: file_hash(files[key]) for key in written},
     }
+
+
+def _litres(mask: Any) -> float:
+    array, affine = to_array(mask)
+    return round(float((array > 0).sum() * abs(np.linalg.det(affine[:3, :3])) / 1e6), 2)
 
 
 def _evidence(key: str, volume: Any) -> tuple[np.ndarray, np.ndarray]:

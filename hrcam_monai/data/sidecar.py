@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 TOOL = "hrcam_monai prepare"
-FOLDERS = {"image": "images", "mask": "masks", "regions": "regions"}  # of what `prepare` writes, by the manifest's keys
+# of what `prepare` writes, by the manifest's keys; the brain that it has cut out, which a manifest does not name
+FOLDERS = {"image": "images", "mask": "masks", "regions": "regions", "brain": "brains"}
 
 
 def prepared_with(scan: Path) -> dict[str, Any]:

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 
+from hrcam_monai.brain import NoBrainError, brain_mask, stripped_brain
 from hrcam_monai.data.bias_field import FINEST, correct_bias, tissue_mask
-from hrcam_monai.data.itk_images import FLIP, image_like, itk_types, lps_affine, resample
+from hrcam_monai.data.itk_images import FLIP, image_like, itk_types, lps_affine, resample, to_array
 from hrcam_monai.data.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
 from hrcam_monai.data.slab import MIN_SLAB_SIMILARITY, is_slab, register_slab
 
-MOST_BRAIN_LITRES = 2.6  # with its fluid, and in the large template that phantoms are made of; heads hold three and more
-LEAST_AIR = 0.2  # a brain fills about half of the tightest box
-TRACE = 1e-3
 NAMES = {"mask": "lesion mask"}  # of label images, in messages
 KEPT = (0.8, 1.25)  # share of a mask's volume that must be left when it is drawn on the image's grid
 
@@ -31,7 +29,7 @@ class Steps:
         register: "none", "rigid" or "affine".
         spacing: voxel size of a registered image, mm.
         min_similarity: what a registration must reach (`registration.similarity`); by default what heads or slabs usually do.
-        keep_skull: go on with an image that seems to hold a skull.
+        strip: "auto" cuts the brain out of an image that holds a skull, "always" out of every one; "never" goes on with skulls.
         roi: point of the template (RAS+, mm) to find in the scan; a slab is looked for about it. Without `register` the
             image stays on its own grid.
         finest_knots: of N4, least distance of the field's knots, mm.
@@ -42,7 +40,7 @@ class Steps:
     register: str = "none"
     spacing: float = 1.0
     min_similarity: float | None = None
-    keep_skull: bool = False
+    strip: str = "auto"
     roi: tuple[float, float, float] | None = None
     finest_knots: float = FINEST
 
@@ -53,7 +51,8 @@ class Prepared:
 
     Attributes:
         image: itk image.
-        skull: it seems to hold one.
+        skull: it seems to hold one, which was left on.
+        brain: uint8 itk image, the brain that was cut out; None where it was so before, or was left in its skull.
         labels: label images on the image's grid.
         similarity: how well a registration fits.
         matrix: of the registration, template to scan [4, 4] (RAS+).
@@ -66,23 +65,7 @@ class Prepared:
     similarity: float | None = None
     matrix: np.ndarray | None = None
     roi: np.ndarray | None = None
-
-
-def stripped_brain(image: Any) -> Any | None:
-    """The brain of a skull-stripped image, as a uint8 itk image; None if the image seems to hold a skull.
-
-    Stripped means: the value most common on the box's faces is that of one fifth of all voxels or more (air that a tool
-    has set; a scanner's is noise), and all else fills no more than a brain.
-    """
-    array = itk_types()[0].array_view_from_image(image)
-    faces = np.concatenate([array[s].ravel() for a in range(3) for s in ((slice(None),) * a + (i,) for i in (0, -1))])
-    values, counts = np.unique(faces, return_counts=True)
-    air = values[counts.argmax()]
-    # a thousandth of the brightest tissue is air too: interpolation leaves such traces
-    inside = np.abs(array - air) > TRACE * (np.percentile(array, 99.5) - air)
-    if inside.mean() > 1 - LEAST_AIR or _litres(inside, image) > MOST_BRAIN_LITRES:
-        return None
-    return image_like(inside.astype(np.uint8), image)
+    brain: Any | None = None
 
 
 def _litres(inside: np.ndarray, image: Any) -> float:
@@ -109,6 +92,29 @@ def on_grid_of(image: Any, mask: Any, name: str) -> Any:
             "make the mask from this very image."
         )
     return moved
+
+
+def _brain(image: Any, steps: Steps) -> tuple[Any | None, Any | None]:
+    """The brain of an image, None where it stays in its skull; and the same again if it was cut out here."""
+    values, affine = to_array(image)
+    voxel = float(np.prod(list(image.GetSpacing())))
+    known = None if steps.strip == "always" else stripped_brain(values, voxel)
+    if known is not None:
+        return _mask_like(known, image), None
+    if steps.strip == "never" or (steps.roi is not None and is_slab(image)):
+        return None, None
+    if is_slab(image):
+        raise ValueError("seems to hold a skull, and is too thin to be stripped; give --brain-masks, or --strip never to go on.")
+    try:
+        found = _mask_like(brain_mask(values, affine), image)
+    except NoBrainError as error:
+        raise ValueError(f"{error} Give --brain-masks, or --strip never to go on with its skull.") from None
+    return found, found
+
+
+def _mask_like(mask: np.ndarray, image: Any) -> Any:
+    """[X, Y, Z] as uint8 itk image."""
+    return image_like(mask.transpose(2, 1, 0).astype(np.uint8), image)
 
 
 def _times(image: Any, mask: Any) -> Any:
@@ -149,36 +155,32 @@ def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[
     Args:
         image: itk image, float32.
         steps: which.
-        brain: uint8 itk image, its brain mask; by default found if the image is skull-stripped.
+        brain: uint8 itk image, its brain mask; by default found as `steps.strip` says.
         labels: uint8 itk images by name, as a lesion mask; they go where the image goes.
 
     Raises:
-        ValueError: it is constant, seems to hold a skull, a mask does not lie on it or is empty, or its registration failed. The
-            message begins after the image's name.
+        ValueError: it is constant, a slab with a skull, no brain is found in its skull, a mask does not lie on it or is empty,
+            or its registration failed. The message begins after the image's name.
     """
     view = itk_types()[0].array_view_from_image
     if view(image).min() == view(image).max():
         raise ValueError(f"every voxel is {view(image).max():g}; it shows nothing: check how it was made.")
+    cut = None
     if brain is None:
-        brain = stripped_brain(image)
+        brain, cut = _brain(image, steps)
     else:
         brain = on_grid_of(image, image_like((view(brain) > 0).astype(np.uint8), brain), "brain mask")
         if not view(brain).any():
             raise ValueError("its brain mask is empty; make it again.")
-    part = steps.roi is not None and is_slab(image)  # a slab about a point is cropped about it: what else it shows is left out
-    skull = brain is None and not part
-    if skull and not steps.keep_skull:
-        raise ValueError(
-            "seems to hold a skull (no clean air, or more tissue than a brain); strip it with HD-BET or SynthStrip and give "
-            "--brain-masks, or go on with --keep-skull."
-        )
+    # a slab about a point is cropped about it: what else it shows is left out
+    skull = brain is None and not (steps.roi is not None and is_slab(image))
     placed = {name: on_grid_of(image, label, NAMES.get(name, name)) for name, label in (labels or {}).items()}
     if steps.n4:
         mask = tissue_mask(image) if brain is None else brain
         image = correct_bias(image, mask, steps.iterations, finest=steps.finest_knots)
     stripped = image if brain is None else _times(image, brain)
     if steps.register == "none" and steps.roi is None:
-        return Prepared(stripped, skull, placed)
+        return Prepared(stripped, skull, placed, brain=cut)
     transform, fit = find_in(stripped, steps, whole_head=brain is None)
     found = matrix(transform)
     if steps.register == "none":
@@ -186,11 +188,12 @@ def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[
         voxel = apply_affine(np.linalg.inv(FLIP @ lps_affine(image)), roi).round()
         if (voxel < 0).any() or (voxel >= list(itk_types()[0].size(image))).any():
             raise ValueError("does not show the point of --roi, which lies outside it; give another, or leave this scan out.")
-        return Prepared(stripped, skull, placed, fit, found, roi)
+        return Prepared(stripped, skull, placed, fit, found, roi, cut)
     grid = template_grid(steps.spacing)
     # interpolated before the brain is cut out, so that its edge is not mixed with air
     moved = resample(image, grid, transform)
     if brain is not None:
-        moved = _times(moved, resample(brain, grid, transform, nearest=True))
+        there = resample(brain, grid, transform, nearest=True)
+        moved, cut = _times(moved, there), cut and there
     placed = {name: resample(label, grid, transform, nearest=True) for name, label in placed.items()}
-    return Prepared(moved, skull, placed, fit, found, None if steps.roi is None else np.array(steps.roi))
+    return Prepared(moved, skull, placed, fit, found, None if steps.roi is None else np.array(steps.roi), cut)

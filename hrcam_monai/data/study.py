@@ -170,7 +170,7 @@ def manifest_of(records: Sequence[Mapping[str, Any]], enrolled: Enrolled, name: 
     sections: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for record in records:
         subject = record["subject"]
-        files = {key: f"{FOLDERS[key]}/{subject}{record.get('suffix', '.nii.gz')}" for key in record["outputs"]}
+        files = {key: f"{FOLDERS[key]}/{subject}{record.get('suffix', '.nii.gz')}" for key in record["outputs"] if key in FILES}
         person = enrolled.people.get(subject, subject)
         entry = {**enrolled.covariates[subject], **files, "label": enrolled.labels[subject], "subject": person}
         if record["roi"] is not None:

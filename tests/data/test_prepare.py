@@ -287,7 +287,7 @@ def test_a_skull_and_a_mask_that_is_none(bids, tmp_path):
     with pytest.raises(SystemExit):
         run(bids, tmp_path / "out", masks=str(tmp_path / "lesions"))
     found = failures(tmp_path / "out")
-    assert found["sub-0"].startswith(f"{bids / 'sub-0' / 'anat' / 'sub-0_T1w.nii.gz'}: seems to hold a skull (")
+    assert found["sub-0"].startswith(f"{bids / 'sub-0' / 'anat' / 'sub-0_T1w.nii.gz'}: seems to hold a skull, and is too thin")
     assert found["sub-1"].endswith(
         "sub-1.nii.gz: is no mask: its values are not whole numbers from 0 to 255; round or threshold it."
     )

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hrcam_monai.data import registration
+from hrcam_monai.brain import NoBrainError
+from hrcam_monai.data import registration, steps
 from hrcam_monai.data.itk_images import from_array, itk_types, to_array
-from hrcam_monai.data.steps import Steps, process, stripped_brain
+from hrcam_monai.data.steps import Steps, process
 
 AFFINE = np.diag([-3.0, -3.0, 4.0, 1.0])
 PLAIN = Steps(n4=False)
@@ -48,17 +49,44 @@ def test_a_brain_mask_is_applied_in_world_space():
     np.testing.assert_array_equal(array, np.where(inside, values, 0))
 
 
-def test_a_skull_is_seen():
-    assert stripped_brain(from_array(brain()[0], AFFINE)) is not None
-    assert stripped_brain(from_array(head()[0], AFFINE)) is None
-    assert stripped_brain(from_array(brain()[0], np.diag([11.0, 11.0, 11.0, 1.0]))) is None  # clean air, but more than a brain
+def test_a_skull_is_cut_away(monkeypatch):
+    values, inside = head()
+    tall = np.diag([-4.0, -4.0, 5.0, 1.0])  # 80 mm and more: no slab
+    asked = []
+
+    def found(image, affine):
+        asked.append(affine)
+        return inside > 0
+
+    monkeypatch.setattr(steps, "brain_mask", found)
+    made = process(from_array(values, tall), PLAIN)
+    np.testing.assert_array_equal(to_array(made.image)[0], np.where(inside, values, 0))
+    np.testing.assert_array_equal(to_array(made.brain)[0], inside)
+    np.testing.assert_allclose(asked, [tall])
+    assert not made.skull
+    assert process(from_array(brain()[0], tall), PLAIN).brain is None, "stripped already"
+    assert process(from_array(brain()[0], tall), Steps(n4=False, strip="always")).brain is not None
+    assert process(from_array(values, tall), PLAIN, brain=from_array(inside, tall)).brain is None, "given"
+    assert len(asked) == 2
+
+
+def test_a_skull_that_cannot_be_cut_away_or_is_to_stay(monkeypatch):
     with pytest.raises(ValueError, match="seems to hold a skull") as error:
-        process(from_array(head()[0], AFFINE), PLAIN)
+        process(from_array(head()[0], np.diag([-3.0, -3.0, 2.0, 1.0])), PLAIN)
     assert str(error.value) == (
-        "seems to hold a skull (no clean air, or more tissue than a brain); strip it with HD-BET or SynthStrip and give "
-        "--brain-masks, or go on with --keep-skull."
+        "seems to hold a skull, and is too thin to be stripped; give --brain-masks, or --strip never to go on."
     )
-    made = process(from_array(head()[0], AFFINE), Steps(n4=False, keep_skull=True))
+
+    def lost(image, affine):
+        raise NoBrainError("no brain is found in it; check that it shows a whole head.")
+
+    monkeypatch.setattr(steps, "brain_mask", lost)
+    with pytest.raises(ValueError, match="no brain") as error:
+        process(from_array(head()[0], np.diag([-4.0, -4.0, 5.0, 1.0])), PLAIN)
+    assert str(error.value) == (
+        "no brain is found in it; check that it shows a whole head. Give --brain-masks, or --strip never to go on with its skull."
+    )
+    made = process(from_array(head()[0], AFFINE), Steps(n4=False, strip="never"))
     assert made.skull
     np.testing.assert_array_equal(to_array(made.image)[0], head()[0])
 

@@ -277,7 +277,7 @@ def test_what_prepare_made_of_dicom_goes_back(tmp_path):
         header = pydicom.dcmread(path)
         header.SeriesDescription, header.SeriesInstanceUID = "another contrast", "1.2.77"
         header.save_as(path)
-    steps = Steps(n4=False, keep_skull=True)
+    steps = Steps(n4=False, strip="never")
     prepare(Choice(tmp_path / "dicom", series="another"), tmp_path / "scans", steps, study=None, workers=1)
     scan = tmp_path / "scans" / "images" / "s.nii.gz"
     image, out = nib.load(scan), tmp_path / "out"

@@ -1,0 +1,95 @@
+"""Dictionary transforms that cut the brain out of a whole head, and keep maps within it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from torch.utils.data import get_worker_info
+
+from hrcam_monai.brain.extraction import NoBrainError, brain_mask
+from hrcam_monai.brain.stripped import air_of, stripped_brain
+
+STRIP = ("auto", "always", "never")  # what to do with skulls
+
+
+class StripBraind(MapTransform):
+    """Set all that is not brain to 0, unless the brain is cut out already.
+
+    It runs on the image as it was read, so that the mask lies on the scan's own voxels.
+
+    Args:
+        keys: of images [1, X, Y, Z] with their affine and, for messages, `file`.
+        strip: "auto" leaves a head alone that is stripped already (but for air that is not 0), "always" strips that, too,
+            "never" leaves every image as it is.
+        brain_key: of the mask [1, X, Y, Z], uint8, that is kept; None keeps none.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        ValueError: no such `strip`, or the brain of a head is not found; the message names its file.
+
+    Example:
+        >>> StripBraind("image")({"image": head})["image"]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, keys: KeysCollection, strip: str = "auto", brain_key: str | None = None, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if strip not in STRIP:
+            raise ValueError(f"strip is '{strip}'; choose one of {', '.join(STRIP)}.")
+        self.strip, self.brain_key = strip, brain_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        if self.strip == "never":
+            return d
+        for key in self.key_iterator(d):
+            try:
+                d[key], brain = self._stripped(d[key])
+            except NoBrainError as error:
+                file = d.get("file", key)
+                raise ValueError(f"{file}: {error} To go on with whole images, set strip to never.") from None
+            if self.brain_key:
+                d[self.brain_key] = brain
+        return d
+
+    def _stripped(self, image: MetaTensor) -> tuple[MetaTensor, MetaTensor]:
+        values, affine = image[0].cpu().numpy(), np.asarray(image.affine, dtype=float)
+        known = None if self.strip == "always" else stripped_brain(values, float(abs(np.linalg.det(affine[:3, :3]))))
+        if known is None:
+            # a worker process must not start CUDA
+            device = "cuda" if torch.cuda.is_available() and get_worker_info() is None else "cpu"
+            brain = brain_mask(values, affine, device)
+        else:
+            brain = known
+        mask = MetaTensor(torch.from_numpy(np.ascontiguousarray(brain))[None].to(torch.uint8), meta=dict(image.meta))
+        if known is not None and air_of(values) == 0:
+            return image, mask
+        return MetaTensor(image.as_tensor() * mask.as_tensor(), meta=dict(image.meta)), mask
+
+
+class WithinBraind(MapTransform):
+    """Set maps to 0 outside the brain, on the scan's own voxels; where there is no mask, leave them.
+
+    Args:
+        keys: of maps [K, X, Y, Z].
+        brain_key: the mask that `StripBraind` has kept.
+    """
+
+    def __init__(self, keys: KeysCollection, brain_key: str = "brain") -> None:
+        super().__init__(keys)
+        self.brain_key = brain_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        if self.brain_key in d:
+            inside = torch.as_tensor(d[self.brain_key])
+            for key in self.keys:
+                d[key] = d[key] * inside.to(d[key].device, d[key].dtype)
+        return d

@@ -1,0 +1,156 @@
+"""What a network's training images were like, kept beside its weights, and new images held against it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hrcam_monai.distributed import is_main_process
+from hrcam_monai.files import whole
+from hrcam_monai.input_check.descriptors import describe
+from hrcam_monai.input_check.familiar import Familiar
+
+logger = logging.getLogger(__name__)
+CHECK = "input_check"  # key of an item, and column of predictions.csv
+AS_TRAINED, NOT_KNOWN = "as trained", "not known"
+TOLD = {
+    "size": "its size or field of view",
+    "intensities": "its contrast or weighting",
+    "grain": "its noise or sharpness",
+    "features": "what the network sees in it",
+}
+
+
+def check_file(weights: str | Path) -> Path:
+    """Where what the training images were like is kept: `inputs.pt` beside `model.pt`, `NAME_inputs.pt` beside others.
+
+    Example:
+        >>> check_file("run/model.pt").name, check_file("run/two_stage.pt").name
+        ('inputs.pt', 'two_stage_inputs.pt')
+    """
+    path = Path(weights)
+    return path.with_name("inputs.pt" if path.stem == "model" else f"{path.stem}_inputs.pt")
+
+
+def write_input_check(
+    weights: str | Path,
+    network: nn.Module,
+    training: Iterable[Mapping[str, Any]],
+    held_out: Iterable[Mapping[str, Any]],
+    slice_axis: int | None = None,
+) -> None:
+    """Describe the images of a training and of its validation, and keep beside the weights what they are like.
+
+    Args:
+        weights: the network's file.
+        network: as it was trained.
+        training, held_out: items whose `image` is preprocessed, [C, *spatial]; people of one are not in the other.
+        slice_axis: as `describe`.
+
+    Raises:
+        ValueError: too few images; see `Familiar.learn`.
+
+    Example:
+        >>> write_input_check("run/model.pt", network, training, validation, slice_axis=2)  # doctest: +SKIP
+    """
+    if not is_main_process():
+        return
+    device = next(network.parameters()).device
+
+    def described(items: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
+        made = [
+            describe(torch.as_tensor(item["image"]).to(device), network, slice_axis)
+            for item in tqdm(items, desc="input check", unit="image", leave=False)
+        ]
+        return {name: torch.stack([one[name] for one in made]) for name in made[0]} if made else {}
+
+    known, other = described(training), described(held_out)
+    learnt = {name: Familiar.learn(known[name], other[name]) for name in known if name in other}
+    with whole(check_file(weights)) as partial:
+        torch.save({name: {"mean": f.mean, "whiten": f.whiten, "limit": f.limit} for name, f in learnt.items()}, partial)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _changed: float) -> dict[str, Familiar]:
+    try:
+        return {name: Familiar(**kept) for name, kept in torch.load(path, weights_only=True).items()}
+    except Exception as error:  # torch raises many kinds
+        raise ValueError(
+            f"{path}: no whole file of a network's inputs ({type(error).__name__}); train again, or remove it."
+        ) from None
+
+
+def read_input_check(weights: str | Path) -> dict[str, Familiar] | None:
+    """What is kept beside weights; None where there is nothing.
+
+    Raises:
+        ValueError: torn or foreign.
+    """
+    path = check_file(weights)
+    return _read(path, path.stat().st_mtime) if path.is_file() else None
+
+
+def unlike(image: Tensor, network: nn.Module, known: Mapping[str, Familiar], slice_axis: int | None = None) -> str:
+    """In what an image is unlike the training images, in words, with the distance as a multiple of the limit; "" if in nothing.
+
+    Args:
+        image: [C, *spatial], preprocessed.
+        network: as `describe`.
+        known: of `read_input_check`.
+        slice_axis: as `describe`.
+    """
+    found = {n: known[n].excess(v) for n, v in describe(image, network, slice_axis).items() if n in known}
+    beyond = sorted(((excess, name) for name, excess in found.items() if not excess <= 1), reverse=True)
+    return ", ".join(f"{TOLD.get(name, name)} ({excess:.1f} x)" for excess, name in beyond)
+
+
+class CheckInputd(Transform):
+    """Hold an image against those that its network was trained on: `input_check` becomes "as trained", or tells what is unlike.
+
+    It runs before the image's maps are read, on what the network was given.
+
+    Args:
+        weights: of the network; what its training images were like lies beside them.
+        network: an HRCAMNet, or an exported one.
+        slice_axis: as `describe`.
+        strict: refuse images that are unlike, in place of marking them.
+
+    Raises:
+        ValueError: with `strict`, an image that is unlike; the message names its file.
+
+    Example:
+        >>> CheckInputd("models/model.pt", network, 2)({"image": image})["input_check"]  # doctest: +SKIP
+        'unlike the training scans: its contrast or weighting (2.4 x)'
+    """
+
+    def __init__(self, weights: str | Path, network: nn.Module, slice_axis: int | None = None, strict: bool = False) -> None:
+        self.weights, self.network, self.slice_axis, self.strict = Path(weights), network, slice_axis, strict
+        self.told = False
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        known = read_input_check(self.weights)
+        if known is None:
+            if not self.told:
+                logger.warning(
+                    "%s: has no %s beside it; whether scans are like those it was trained on is not known",
+                    self.weights,
+                    check_file(self.weights).name,
+                )
+            self.told = True
+            return d | {CHECK: NOT_KNOWN}
+        image = torch.as_tensor(d["image"])  # of an engine: on the network's device
+        found = unlike(image, self.network, known, self.slice_axis)
+        if found and self.strict:
+            raise ValueError(f"{d.get('file', 'image')}: is unlike the scans that the network was trained on: {found}. Left out.")
+        if found:
+            logger.warning("%s: is unlike the scans that the network was trained on: %s", d.get("subject", "image"), found)
+        return d | {CHECK: f"unlike the training scans: {found}" if found else AS_TRAINED}

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from hrcam_monai.input_check import CheckInputd, check_file, write_input_check
+from hrcam_monai.networks import HRCAMNet, StageCNN
+
+
+def images(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for _ in range(count):
+        image = torch.zeros(1, 24, 20, 8)
+        image[:, 4:20, 4:16, 1:7] = torch.randn(16, 12, 6, generator=generator)
+        made.append({"image": image})
+    return made
+
+
+@pytest.fixture
+def trained(tmp_path):
+    torch.manual_seed(0)
+    net = HRCAMNet(StageCNN(2, channels=(4, 6), convs=(1, 1)), 2, spatial_dims=2)
+    write_input_check(tmp_path / "model.pt", net, images(30, 0), images(20, 1), slice_axis=2)
+    return tmp_path / "model.pt", net
+
+
+def test_scans_like_the_training_ones_pass_and_others_are_told(trained, caplog):
+    check = CheckInputd(*trained, slice_axis=2)
+    assert check(images(1, 2)[0])["input_check"] == "as trained"
+    assert not caplog.records
+    odd = {"image": images(1, 2)[0]["image"].exp() * 3, "subject": "s1"}
+    told = check(odd)["input_check"]
+    assert told.startswith("unlike the training scans: ")
+    assert "its contrast or weighting (" in told
+    assert caplog.messages[0].startswith("s1: is unlike the scans that the network was trained on: ")
+    with pytest.raises(ValueError, match=r"^scan.nii.gz: is unlike the scans .* Left out\.$"):
+        CheckInputd(*trained, slice_axis=2, strict=True)(odd | {"file": "scan.nii.gz"})
+
+
+def test_without_a_file_nothing_is_known_and_a_torn_one_is_told(trained, caplog):
+    weights, net = trained
+    check_file(weights).write_bytes(b"torn")
+    with pytest.raises(ValueError, match="inputs.pt: no whole file of a network's inputs .*; train again, or remove it"):
+        CheckInputd(weights, net, 2)(images(1, 2)[0])
+    check_file(weights).unlink()
+    check = CheckInputd(weights, net, 2)
+    with caplog.at_level(logging.WARNING):
+        assert [check(images(1, i)[0])["input_check"] for i in (2, 3)] == ["not known"] * 2
+    assert len(caplog.records) == 1
+
+
+def test_an_exported_network_is_checked_by_the_image_alone(trained):
+    weights, _ = trained
+    assert CheckInputd(weights, torch.nn.Identity(), 2)(images(1, 2)[0])["input_check"] == "as trained"

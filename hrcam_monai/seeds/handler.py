@@ -1,8 +1,8 @@
-"""An Ignite handler that gives each training image its seeds: first from the plain CNN, later from the network's own maps."""
+"""An Ignite handler that gives each training image its seeds, from the maps of the plain CNN."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,7 @@ from hrcam_monai.distributed import is_main_process, wait
 from hrcam_monai.edges import along_edges
 from hrcam_monai.files import whole
 from hrcam_monai.inferers import mirrored_axes
-from hrcam_monai.losses import pixel_log_probabilities
-from hrcam_monai.networks import HRCAMNet, Tap, locate_taps
-from hrcam_monai.networks.modes import evaluating
+from hrcam_monai.networks import Tap, locate_taps
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 from hrcam_monai.seeds.novelty import novelty
 
@@ -31,87 +29,76 @@ class SeedHandler:
     """Makes the seeds that `MapLoss(seeds=...)` teaches: for each training image a map in [0, 1] of the finding it is labelled
     with, from the image labels alone.
 
-    Before the first epoch they are the mean LayerCAM of the plain CNN, whose fine levels hold outlines that no class map has
-    learnt yet; in the epochs of `renew` they are the probabilities of the network's own class maps. Both are read through
-    flips, weighted by what the image shows that other people's do not (`novelty`), moved along the image's edges and scaled to a
-    maximum of 1: a labelled finding must be somewhere. Images of the reference class have none. Seeds are kept in the run's
-    folder, so that a resumed training goes on with the same.
+    Before the first epoch they are made once, of the mean LayerCAM of the plain CNN, whose fine levels hold outlines that no
+    class map has learnt yet: read through flips, weighted by what the image shows that other people's do not (`novelty`), moved
+    along the image's edges and scaled to a maximum of 1, since a labelled finding must be somewhere. Images of the reference
+    class have none. Seeds are kept in the run's folder, so that a resumed training goes on with the same.
 
     Args:
         dataset: the training images; each cached item gets `seeds` on its image's grid.
         classifier: the plain CNN, trained; the network's backbone.
-        network: the HRCAMNet that is trained.
-        run_dir: folder of `seeds_epoch*.pt`.
+        run_dir: folder of `seeds.pt`.
+        reference: index of the class whose images have no seeds; None where every class is a finding.
         flip_axes: spatial axes that images are mirrored along to be read.
         slice_axis: of volumes that a 2-D network runs along; None where it takes the image whole.
-        renew: epochs before which the network's own maps take over; none by default.
         power: of the LayerCAM maps, whose background is not zero: what is weak in them counts less.
         novelty_power: of the novelty that weighs a map; 0 leaves it as it is. Where every class is a finding, no image shows
             what is not one, and a map without it spreads over common anatomy.
 
     Example:
-        >>> SeedHandler(dataset, net.backbone, net, "runs/train", flip_axes=[0]).attach(trainer)  # doctest: +SKIP
+        >>> SeedHandler(dataset, net.backbone, "runs/train", reference=0, flip_axes=[0]).attach(trainer)  # doctest: +SKIP
     """
 
     def __init__(
         self,
         dataset: CachedCohort,
         classifier: nn.Module,
-        network: HRCAMNet,
         run_dir: str | Path,
+        reference: int | None = None,
         flip_axes: Sequence[int] = (),
         slice_axis: int | None = None,
-        renew: Sequence[int] = (),
         power: float = 2.0,
         novelty_power: float = 0.0,
     ) -> None:
         self.dataset = dataset
         self.classifier = classifier
-        self.network = network
-        self.folder = Path(run_dir)
+        self.path = Path(run_dir) / "seeds.pt"
+        self.reference = reference
         self.mirrors = [[], *mirrored_axes(flip_axes)]
         self.slice_axis = slice_axis
-        self.epochs = sorted({1, *renew})
         self.power = power
         self.novelty_power = novelty_power
-        self.weights: list[Tensor] = []  # of each image's slices, found once
         self.taps: list[Tap] = []  # of the classifier, looked for once
-        self.given = 0  # the epoch that the dataset's seeds are of
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.EPOCH_STARTED, self.give)
+        engine.add_event_handler(Events.STARTED, self.give)
 
     def give(self, engine: Engine) -> None:
-        """Give the dataset the seeds of this epoch, unless it has them."""
-        due = max(e for e in self.epochs if e <= engine.state.epoch)
-        if due == self.given:
-            return
-        path = self.folder / f"seeds_epoch{due}.pt"
-        if due < engine.state.epoch and path.is_file():  # of the run that is resumed
-            seeds = torch.load(path, weights_only=True)
+        """Give the dataset its seeds; those of the run that is resumed, if it is."""
+        if engine.state.epoch and self.path.is_file():
+            seeds = torch.load(self.path, weights_only=True)
         else:
-            seeds = list(self._made(self._from_classifier if due == 1 else self._from_network))
+            seeds = list(self._made())
             if is_main_process():
-                with whole(path) as partial:
+                with whole(self.path) as partial:
                     torch.save(seeds, partial)
             wait()
         for item, seed in zip(self.dataset.items(), seeds, strict=True):
             item[SEEDS] = MetaTensor(seed, meta=dict(item["image"].meta))
-        self.given = due
 
-    def _made(self, read: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensor]:
+    def _made(self) -> Iterator[Tensor]:
         """The seeds [1, *spatial] of each image, half precision."""
-        device = next(self.network.parameters()).device
-        self.weights = self.weights or self._novelty()
-        for item, weight in zip(tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False), self.weights, strict=True):
+        device = next(self.classifier.parameters()).device
+        weights = self._novelty()
+        for item, weight in zip(tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False), weights, strict=True):
             image, label = item["image"].as_tensor(), int(item["label"])
-            if label == self.network.head.reference:
+            if label == self.reference:
                 yield torch.zeros_like(image[:1], dtype=torch.float16)
                 continue
             parts = []
             for part, weighs in zip(self._slices(image).split(BATCH), weight.split(BATCH), strict=True):
                 part, labels = part.to(device), torch.full([len(part)], label, device=device)
-                found = torch.stack([read(part.flip(axes), labels).flip(axes) for axes in self.mirrors]).mean(dim=0)
+                found = torch.stack([self._maps(part.flip(axes), labels).flip(axes) for axes in self.mirrors]).mean(dim=0)
                 parts.append(along_edges(found * weighs.to(device), part).cpu())
             seeds = torch.cat(parts)
             seeds = seeds[0] if self.slice_axis is None else seeds.movedim(0, self.slice_axis + 1)
@@ -134,14 +121,9 @@ class SeedHandler:
         people = [str(item["subject"]) for item, own in zip(self.dataset.items(), slices, strict=True) for _ in own]
         return list((novelty(torch.cat(slices), people) ** self.novelty_power).split([len(own) for own in slices]))
 
-    def _from_classifier(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _maps(self, images: Tensor, labels: Tensor) -> Tensor:
         self.taps = self.taps or locate_taps(self.classifier, (1, *images.shape[1:]))
         return layer_cam(self.classifier, images, labels, self.taps) ** self.power
-
-    def _from_network(self, images: Tensor, labels: Tensor) -> Tensor:
-        with evaluating(self.network):
-            logs, shift = pixel_log_probabilities(self.network.class_maps(images)[1], self.network.head.reference)
-        return torch.stack([one[label + shift] for one, label in zip(logs.exp(), labels, strict=True)])[:, None]
 
 
 def image_and_target(batch: Any, device: Any = None, non_blocking: bool = False, **_: Any) -> tuple[Any, Any]:

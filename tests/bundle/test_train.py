@@ -10,7 +10,7 @@ import torch
 from tests.bundle.runs import TINY, run
 
 QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
-SEEDS = {"seeds": 1.0, "renew_seeds": [2]}
+SEEDS = {"seeds": 1.0}
 
 
 def weights(folder):
@@ -79,7 +79,7 @@ def test_two_stage_leaves_the_backbone_as_it_was(cohort, tmp_path):
 def test_three_dimensions(cohort, tmp_path):
     done = run("train", "spatial_3d", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK, **SEEDS)
     assert done.returncode == 0, done.stderr
-    seeds = torch.load(tmp_path / "out" / "seeds_epoch2.pt", weights_only=True)
+    seeds = torch.load(tmp_path / "out" / "seeds.pt", weights_only=True)
     assert [tuple(s.shape) for s in seeds] == [(1, *TINY["roi_size"])] * 4
     assert [float(s.max()) for s in seeds] == [0, 1, 0, 1]
     assert weights(tmp_path / "out")["backbone.stages.0.conv0.conv.weight"].ndim == 5

@@ -16,10 +16,10 @@ import typer
 from common import RESULTS, environment, table, write_json
 from tqdm import tqdm
 
-from hrcam_monai.data.bias_field import FINEST, correct_bias, tissue_mask
 from hrcam_monai.data.itk_images import from_array, one_thread, to_array
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT, load_manifest
 from hrcam_monai.data.reading import read_scan
+from hrcam_monai.prepare.bias_field import FINEST, correct_bias, tissue_mask
 
 KNOTS = (1.0, 10.0, FINEST, 40.0)  # mm; 1 lets all four levels of N4 be, as ITK does
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai import tables
-from hrcam_monai.environment import environment
+from hrcam_monai.utils import tables
+from hrcam_monai.utils.environment import environment
 
 __all__ = ["MIDBRAIN", "OURS", "PLAIN", "RESULTS", "ROOT", "environment", "table", "write_json"]
 

@@ -14,8 +14,8 @@ from common import RESULTS, ROOT, environment, write_json
 
 from hrcam_monai.compare.command import compare
 from hrcam_monai.compare.table import comparison_summary, markdown
-from hrcam_monai.csv_files import read_csv
 from hrcam_monai.metrics import summarize
+from hrcam_monai.utils.csv_files import read_csv
 
 PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
 

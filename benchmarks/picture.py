@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from hrcam_monai.compare import PeerMaps
 from hrcam_monai.compare.command import load_candidate
-from hrcam_monai.report.figures import draw_map
-from hrcam_monai.workflow_configs import bundle_parser
+from hrcam_monai.figures import draw_map
+from hrcam_monai.workflows.configs import bundle_parser
 
 BUNDLE = ROOT / "bundle"
 

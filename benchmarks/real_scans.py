@@ -21,13 +21,13 @@ import typer
 from common import MIDBRAIN, RESULTS, ROOT, environment, write_json
 from nibabel.affines import apply_affine
 
-from hrcam_monai.csv_files import read_csv
-from hrcam_monai.data.inputs import Choice
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
-from hrcam_monai.data.prepare import prepare
 from hrcam_monai.data.reading import read_nifti
 from hrcam_monai.data.sidecar import read_sidecar
-from hrcam_monai.data.steps import Steps
+from hrcam_monai.prepare.inputs import Choice
+from hrcam_monai.prepare.run import prepare
+from hrcam_monai.prepare.steps import Steps
+from hrcam_monai.utils.csv_files import read_csv
 
 CLASSES = {"ependymoma_gbm": ["ependymoma", "glioblastoma"], "parkinson_nm": ["control", "parkinson"]}
 GRID: dict[str, dict[str, Any]] = {  # the tumours' network was trained at 2 mm

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.data import load_manifest
 from hrcam_monai.metrics import completeness_error, randomization_curve, stability
-from hrcam_monai.workflow_configs import bundle_parser
+from hrcam_monai.workflows.configs import bundle_parser
 
 DRAWN = 5  # subjects whose maps are read from randomised networks
 BUNDLE = Path(__file__).parents[1] / "bundle"

@@ -20,8 +20,8 @@ import typer
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from tqdm import tqdm
 
-from hrcam_monai.data.anatomy import load_anatomy, warp
 from hrcam_monai.data.slices import visible_slices
+from hrcam_monai.phantoms.anatomy import load_anatomy, warp
 
 # contrast to noise and radius of the cluster in mm: the ranges of the training cohort, so that grades mean the same
 GRADES = {"plain": ((12, 16), (9, 14)), "moderate": ((8, 12), (7, 12)), "faint": ((5, 8), (6, 9))}

@@ -25,13 +25,13 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from hrcam_monai.data.anatomy import grid_points
 from hrcam_monai.data.itk_images import from_array, one_thread
 from hrcam_monai.data.manifest import LEFT, RIGHT
-from hrcam_monai.data.phantoms.neuromelanin import solid
 from hrcam_monai.data.reading import read_scan
-from hrcam_monai.data.registration import matrix, register, similarity, transform_of
-from hrcam_monai.data.slab import register_slab
+from hrcam_monai.phantoms.anatomy import grid_points
+from hrcam_monai.phantoms.neuromelanin import solid
+from hrcam_monai.prepare.registration import matrix, register, similarity, transform_of
+from hrcam_monai.prepare.slab import register_slab
 
 SIZES, SHAPE = np.array([0.75, 0.75, 2.2]), np.array([266, 266, 12])
 WRONG = ((15, 0), (25, 0), (0, 15), (0, 30), (20, 20))  # mm and degrees that a place is moved by on purpose

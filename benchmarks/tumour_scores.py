@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from hrcam_monai.compare.maps import Candidate, PeerMaps
-from hrcam_monai.edges import along_edges
 from hrcam_monai.metrics import bootstrap_interval, completeness_error, randomization_curve
 from hrcam_monai.metrics.detection import peaks
 from hrcam_monai.metrics.localization import fixed_dice, localization_scores
+from hrcam_monai.networks.edges import along_edges
 
 PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
 OURS = "HR-CAM"

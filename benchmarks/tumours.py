@@ -29,7 +29,7 @@ from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.cross_validation.configs import parse_settings
 from hrcam_monai.fit import fit_head
 from hrcam_monai.networks import HRCAMNet
-from hrcam_monai.workflow_configs import bundle_parser
+from hrcam_monai.workflows.configs import bundle_parser
 
 CLASSES = {"glioma_flair": ["none", "tumour"], "brain_tumor_t1ce": ["meningioma", "glioma", "pituitary"]}
 

@@ -26,7 +26,8 @@ from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.metrics.localization import localization_scores
-from hrcam_monai.workflow_configs import bundle_parser
+from hrcam_monai.transforms import split_reading
+from hrcam_monai.workflows.configs import bundle_parser
 
 NAME = "brain_tumor_t1ce"
 BRATS = "glioma_t1ce/brats_2013_pat000{}_1__{}.nii.gz"
@@ -77,13 +78,7 @@ def main(
     torch.set_num_threads(1)
     bundle = ROOT / "bundle"
     ours, classifier = (load_candidate(bundle, f"{n}={f}", overlays(NAME)) for n, f in (("ours", weights), ("plain", plain)))
-    steps = bundle_parser(bundle, overlays(NAME)).get_parsed_content("preprocessing").transforms[2:]  # after reading
-
-    def prepare(item: dict[str, Any]) -> dict[str, Any]:
-        for step in steps:
-            item = step(item)
-        return item
-
+    _, prepare = split_reading(bundle_parser(bundle, overlays(NAME)).get_parsed_content("preprocessing"))
     found = []
     for scan in SCANS:
         own = list(rows(ours, PeerMaps(classifier, PEERS), prepare, data, scan))

@@ -20,8 +20,8 @@ from tumour_scores import OURS, PEERS, RIVAL, maps_of
 from tumours import dataset_of, overlays, trained
 
 from hrcam_monai.compare.maps import Candidate, PeerMaps
+from hrcam_monai.figures import draw_map, figure_image
 from hrcam_monai.metrics.localization import localization_scores
-from hrcam_monai.report.figures import draw_map, figure_image
 
 SHOWN = 0.5  # of the way from a map's median to its maximum, ours and the other's
 COLUMNS = 5  # slices beside each other, three pictures each

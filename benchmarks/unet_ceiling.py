@@ -27,7 +27,7 @@ from hrcam_monai.data import CachedCohort, Failures, load_manifest
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics import localization_scores, summarize
 from hrcam_monai.transforms import RandFoldsd, RandSlicesd, SliceWeightsd
-from hrcam_monai.workflow_configs import bundle_parser
+from hrcam_monai.workflows.configs import bundle_parser
 
 BUNDLE = Path(__file__).parents[1] / "bundle"
 FEATURES = (12, 24, 32, 48, 48, 12)  # the widths of the bundle's StageCNN on the way down

@@ -6,18 +6,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrcam_monai.explanation import Explanation, explain
     from hrcam_monai.fit import fit_head
     from hrcam_monai.networks import HRCAMNet
     from hrcam_monai.visualize import HRCAM
+    from hrcam_monai.workflows.explanation import Explanation, explain
 
 __version__ = "0.1.0"
 __all__ = ["HRCAM", "Explanation", "HRCAMNet", "explain", "fit_head"]
-_HOMES = {"HRCAM": "visualize", "Explanation": "explanation", "HRCAMNet": "networks", "explain": "explanation", "fit_head": "fit"}
+_HOMES = {
+    "HRCAM": "visualize",
+    "Explanation": "workflows.explanation",
+    "HRCAMNet": "networks",
+    "explain": "workflows.explanation",
+    "fit_head": "fit",
+}
+_MOVED = {  # modules that `_target_` of published configs still names
+    "command_line": "workflows.command_line",
+    "distributed": "utils.distributed",
+    "evaluation": "handlers.evaluation",
+    "model_settings": "workflows.model_settings",
+    "monai_label": "transforms.monai_label",
+    "predictions": "handlers.predictions",
+    "regions": "transforms.regions",
+    "resampling": "transforms.resampling",
+    "resuming": "engines.resuming",
+    "saving": "transforms.saving",
+}
 
 
 def __getattr__(name: str) -> Any:
     """What is public here, imported when it is asked for: the command line would wait seconds for what it does not use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _MOVED:
+        return import_module(f"{__name__}.{_MOVED[name]}")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

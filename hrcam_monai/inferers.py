@@ -13,9 +13,9 @@ from monai.inferers import Inferer
 from monai.networks.layers import gaussian_1d, separable_filtering
 from torch import Tensor
 
-from hrcam_monai.edges import along_edges
-from hrcam_monai.mixing import mix
+from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.networks.level_head import POOLINGS, pool_maps
+from hrcam_monai.networks.mixing import mix
 
 FLIPS = ("all", "random")
 
@@ -48,8 +48,9 @@ class HRCAMInferer(Inferer):
     of a network that sees one slice at a time does not. The score is pooled from the smoothed map, so it keeps
     completeness, too.
 
-    Reading along edges moves each map along the edges of the image it is of (`hrcam_monai.edges`), so that it takes on the
-    outlines of what it lies on. The moved map is a linear read-out of the features, too, and is what the score is pooled from.
+    Reading along edges moves each map along the edges of the image it is of (`hrcam_monai.networks.edges`), so that it
+    takes on the outlines of what it lies on. The moved map is a linear read-out of the features, too, and is what the score
+    is pooled from.
 
     Args:
         pooling: the network's pooling, `gap` or `lse`.
@@ -60,7 +61,7 @@ class HRCAMInferer(Inferer):
         flips: `all` reads every combination of the flips (inference); `random` reads the image and one flip of it
             drawn at random (training).
         slice_sigma: standard deviation of the Gaussian along `slice_axis`, slices; 0 leaves the slices' maps alone.
-        mixing: scale of `hrcam_monai.mixing.patches`, voxels; the result then holds also the maps of `mixed` images
+        mixing: scale of `hrcam_monai.networks.mixing.patches`, voxels; the result then holds also the maps of `mixed` images
             and what is `expected` of them, for `MapLoss` (training). None does not mix.
         slice_batch: slices a forward pass.
         edges: how often values move along edges; 0 leaves maps as the network draws them.

@@ -37,7 +37,7 @@ class MapLoss(nn.Module):
     """Cross entropy of the logits, and what the class maps cost besides: cross entropy does not care where evidence lies.
 
     `l1` times the mean absolute value of the maps keeps them sparse. `consistency` times the mean squared difference
-    between the maps of mixed images and the mixtures of the images' maps keeps them local (`hrcam_monai.mixing`).
+    between the maps of mixed images and the mixtures of the images' maps keeps them local (`hrcam_monai.networks.mixing`).
 
     `seeds` times the cross entropy of every voxel, between the label's class and the background, teaches the maps what
     `hrcam_monai.seeds` knows of each image.

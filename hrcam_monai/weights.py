@@ -12,7 +12,7 @@ import torch
 from ignite.handlers import Checkpoint
 from torch import Tensor, nn
 
-from hrcam_monai.distributed import is_main_process, wait
+from hrcam_monai.utils.distributed import is_main_process, wait
 
 logger = logging.getLogger(__name__)
 # where training loops keep a state dict: Lightning, timm, Ignite, nnU-Net, plain scripts

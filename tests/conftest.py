@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrcam_monai.data.simulate import simulate_cohort
+from hrcam_monai.phantoms.simulate import simulate_cohort
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("HRCAM_REAL_DATA", ROOT.parent / "shared" / "data"))

@@ -49,7 +49,7 @@ def run_module(module: str, *arguments: object, cwd: Path, timeout: float = 600)
         TimeoutError: it takes longer.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["monai.bundle", "hrcam_monai.networks", "hrcam_monai.evaluation"])
+    context.set_forkserver_preload(["monai.bundle", "hrcam_monai.networks", "hrcam_monai.handlers.evaluation"])
     line = list(map(str, arguments))
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("stdout", "stderr")]

@@ -1,8 +1,17 @@
-"""Each module can be the first that is imported: configs name modules in any order."""
+"""The house: each module can be the first that is imported, rooms import downwards alone, and names of old stay known."""
 
+from __future__ import annotations
+
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
+import pytest
+from monai.bundle import ConfigParser
+
+PACKAGE = Path(__file__).parents[1] / "hrcam_monai"
 CODE = """
 import importlib, pkgutil, sys
 import hrcam_monai
@@ -20,8 +29,61 @@ print(len(names), *failed, sep="\\n")
 
 
 def test_every_module_can_come_first():
+    """Configs name modules in any order."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", CODE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     count, *failed = done.stdout.split("\n")[:-1]
     assert int(count) > 80
     assert not failed
+
+
+def imports_of(file: Path) -> set[str]:
+    """The modules of ours that a file imports, wherever in it."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    named = [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
+    named += [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
+    return {name for name in named if name.startswith("hrcam_monai.")}
+
+
+def test_rooms_import_each_other_in_one_direction():
+    """Rooms are the folders and the loose modules at the top; `hrcam_monai` itself only shows what is public."""
+    needs: dict[str, set[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room != "__init__":
+            needs.setdefault(room, set()).update({name.split(".")[1] for name in imports_of(file)} - {room})
+    order = list(TopologicalSorter(needs).static_order())  # CycleError: a room that imports one above it
+    assert order[-1] == "__main__"
+    assert needs["utils"] == needs["networks"] == set()
+
+
+def test_few_modules_lie_loose():
+    assert sorted(p.stem for p in PACKAGE.glob("*.py")) == [
+        "__init__",
+        "__main__",
+        *("figures", "inferers", "losses", "visualize", "weights"),
+    ]
+
+
+OF_OLD = (
+    "command_line.begin",
+    "distributed.local_device",
+    "engines.run_stage",
+    "evaluation.EvaluationWriter",
+    "handlers.HRCAMHandler",
+    "model_settings.load_model",
+    "monai_label.ClassOfMaskd",
+    "predictions.PredictionWriter",
+    "regions.CropAboutd",
+    "resampling.FitInPlaned",
+    "resuming.SeededEpochs",
+    "saving.SaveBehindd",
+    "transforms.LoadScand",
+    "weights.load_weights",
+)
+
+
+@pytest.mark.parametrize("name", OF_OLD)
+def test_a_published_config_finds_what_it_names(name):
+    parser = ConfigParser({"made": {"_target_": f"hrcam_monai.{name}", "_mode_": "callable"}})
+    assert parser.get_parsed_content("made").__name__ == name.split(".")[1]

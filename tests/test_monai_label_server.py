@@ -20,7 +20,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from hrcam_monai.package import NAME, build_package
+from hrcam_monai.workflows.package import NAME, build_package
 
 ENVIRONMENT = Path(os.environ.get("HRCAM_MONAILABEL", "no/such/folder")).absolute()
 pytestmark = pytest.mark.skipif(

@@ -9,8 +9,9 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from hrcam_monai.csv_files import read_csv
-from hrcam_monai.data import load_manifest, simulate_cohort
+from hrcam_monai.data import load_manifest
+from hrcam_monai.phantoms.simulate import simulate_cohort
+from hrcam_monai.utils.csv_files import read_csv
 from tests.bundle.runs import CONFIGS, TINY
 from tests.conftest import ROOT
 from tests.processes import run_module

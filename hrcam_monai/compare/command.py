@@ -8,10 +8,10 @@ from typing import Any
 
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.compare.study import Comparison
-from hrcam_monai.model_folder import fitting_parser, weights_file
-from hrcam_monai.model_settings import load_model, settings_file
 from hrcam_monai.weights import load_weights, read_weights
-from hrcam_monai.workflow_configs import bundle_parser
+from hrcam_monai.workflows.configs import bundle_parser
+from hrcam_monai.workflows.model_folder import fitting_parser, weights_file
+from hrcam_monai.workflows.model_settings import load_model, settings_file
 
 
 def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -> Candidate:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hrcam_monai.report.figures import draw_map
+from hrcam_monai.figures import draw_map
 
 COLUMNS = 5
 

@@ -16,16 +16,16 @@ from hrcam_monai.compare.figures import comparison_panel, summary_figure
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.compare.peers import PEERS
 from hrcam_monai.compare.table import comparison_summary, markdown
-from hrcam_monai.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures, writable_folder
-from hrcam_monai.environment import environment
 from hrcam_monai.metrics.detection import LesionDetection
 from hrcam_monai.metrics.displacement import Displacement
 from hrcam_monai.metrics.faithfulness import deletion_insertion
 from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.networks import HRCAMNet
-from hrcam_monai.regions import side_scores
+from hrcam_monai.transforms.regions import side_scores
+from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
+from hrcam_monai.utils.environment import environment
 
 logger = logging.getLogger(__name__)
 SLAB = 8  # slices of a volume on which faithfulness is measured: those where the network sees most

@@ -10,7 +10,7 @@ import numpy as np
 from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
 from hrcam_monai.metrics.cohort import summarize, told_from
 from hrcam_monai.metrics.detection import LesionDetection
-from hrcam_monai.tables import interval, table
+from hrcam_monai.utils.tables import interval, table
 
 MEASURES = (
     *("pixel_ap", "best_dice", "fixed_dice", "pointing", "peak_distance_mm", "energy"),

@@ -15,7 +15,7 @@ from scipy.stats import kurtosis, skew
 
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.reading import ScanError, read_scan
-from hrcam_monai.regions import region_values
+from hrcam_monai.transforms.regions import region_values
 
 Features = Callable[[Mapping[str, Any]], dict[str, float]]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai.csv_files import read_csv, write_csv
 from hrcam_monai.data.failures import Failures
-from hrcam_monai.predictions import read_predictions
+from hrcam_monai.handlers.predictions import read_predictions
+from hrcam_monai.utils.csv_files import read_csv, write_csv
 
 Row = dict[str, Any]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from hrcam_monai.command_line import refuse_unknown
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.writing import write_json
-from hrcam_monai.fit_command import GEOMETRY, changed_by_task
+from hrcam_monai.fit.command import GEOMETRY, changed_by_task
 from hrcam_monai.transforms import ReadPredictiond
-from hrcam_monai.workflow_configs import find_config
+from hrcam_monai.workflows.command_line import refuse_unknown
+from hrcam_monai.workflows.configs import find_config
 
 WORKFLOWS = ("train", "evaluate", "inference")
 OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")

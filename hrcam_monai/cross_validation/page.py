@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrcam_monai.cross_validation.statistics import MEASURES
-from hrcam_monai.tables import interval, table
+from hrcam_monai.utils.tables import interval, table
 
 LOCALIZATION = {
     "pixel_ap": "pixel AP",

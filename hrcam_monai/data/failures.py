@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from hrcam_monai.csv_files import append_csv, write_csv
 from hrcam_monai.data.manifest import Failure
-from hrcam_monai.distributed import gather, is_main_process, process_rank, stop
+from hrcam_monai.utils.csv_files import append_csv, write_csv
+from hrcam_monai.utils.distributed import gather, is_main_process, process_rank, stop
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hrcam_monai.files import files_hash
+from hrcam_monai.utils.files import files_hash
 
 SPLITS = ("training", "validation", "test")
 FILES = ("image", "mask", "regions")  # keys of an entry that name a file

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from hrcam_monai.files import whole
+from hrcam_monai.utils.files import whole
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 AFFINE = np.diag([1.0, -1.0, 1.0, 1.0])  # columns to the right, rows downwards

@@ -12,7 +12,7 @@ from hrcam_monai.data.dicom_series import check_series, find_series, headers_in,
 from hrcam_monai.data.itk_images import FLIP
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import read_sidecar
-from hrcam_monai.files import files_hash
+from hrcam_monai.utils.files import files_hash
 
 # what a derived object needs to know of a source slice; nothing else of its header goes on unless it is asked for
 REFERENCE = (

@@ -9,7 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from hrcam_monai.files import whole
+from hrcam_monai.utils.files import whole
 
 
 def write_volume(array: np.ndarray, affine: np.ndarray, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hrcam_monai.tables import interval, table
+from hrcam_monai.utils.tables import interval, table
 
 
 def markdown(summary: Mapping[str, Any]) -> str:

@@ -16,9 +16,9 @@ from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.manifest import Manifest
 from hrcam_monai.data.reading import read_nifti, read_scan
 from hrcam_monai.group.space import check_alignment, on_template, scan_to_template, template
+from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.metrics.laterality import laterality_index
-from hrcam_monai.predictions import read_predictions
-from hrcam_monai.regions import nigral_laterality
+from hrcam_monai.transforms.regions import nigral_laterality
 
 
 @dataclass

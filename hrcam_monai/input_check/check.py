@@ -13,10 +13,10 @@ from monai.transforms import Transform
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hrcam_monai.distributed import is_main_process
-from hrcam_monai.files import whole
 from hrcam_monai.input_check.descriptors import describe
 from hrcam_monai.input_check.familiar import Familiar
+from hrcam_monai.utils.distributed import is_main_process
+from hrcam_monai.utils.files import whole
 
 logger = logging.getLogger(__name__)
 CHECK = "input_check"  # key of an item, and column of predictions.csv

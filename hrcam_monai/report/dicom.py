@@ -21,8 +21,8 @@ from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.nifti import check_nifti
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.series import PATIENT, prepared_slices, slice_spacing, source_slices, to_frames
-from hrcam_monai.files import whole
-from hrcam_monai.predictions import read_predictions
+from hrcam_monai.handlers.predictions import read_predictions
+from hrcam_monai.utils.files import whole
 
 if TYPE_CHECKING:
     from highdicom.pm import ParametricMap

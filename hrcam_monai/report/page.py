@@ -16,15 +16,15 @@ import torch
 from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
-from hrcam_monai.csv_files import read_csv
 from hrcam_monai.data.manifest import load_manifest, manifest_path
 from hrcam_monai.data.pictures import is_picture, read_picture
 from hrcam_monai.data.reading import read_nifti
-from hrcam_monai.distributed import is_main_process
-from hrcam_monai.predictions import read_predictions
-from hrcam_monai.report.figures import map_panel
-from hrcam_monai.saving import written_map
-from hrcam_monai.thresholds import evidence_range
+from hrcam_monai.figures import map_panel
+from hrcam_monai.handlers.predictions import read_predictions
+from hrcam_monai.transforms.saving import written_map
+from hrcam_monai.transforms.thresholds import evidence_range
+from hrcam_monai.utils.csv_files import read_csv
+from hrcam_monai.utils.distributed import is_main_process
 
 logger = logging.getLogger(__name__)
 VIEWER_MM = 2.0  # voxel size of the page's viewers: a page of many subjects must still open

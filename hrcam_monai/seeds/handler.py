@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from hrcam_monai.data.cohort import CachedCohort
-from hrcam_monai.distributed import is_main_process, wait
-from hrcam_monai.edges import along_edges
-from hrcam_monai.files import whole
 from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.networks import Tap, locate_taps
+from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 from hrcam_monai.seeds.novelty import novelty
+from hrcam_monai.utils.distributed import is_main_process, wait
+from hrcam_monai.utils.files import whole
 
 SEEDS = "seeds"  # key of an item: how likely each voxel shows the finding that its image is labelled with
 BATCH = 32  # images, or slices, at once

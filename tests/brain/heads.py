@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from hrcam_monai.data.anatomy import load_anatomy, sample
+from hrcam_monai.phantoms.anatomy import load_anatomy, sample
 
 
 @cache

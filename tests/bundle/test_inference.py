@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from hrcam_monai.data.anatomy import load_anatomy, warp
-from hrcam_monai.data.lesions import lesion_profile
+from hrcam_monai.phantoms.anatomy import load_anatomy, warp
+from hrcam_monai.phantoms.lesions import lesion_profile
 from hrcam_monai.report.dicom import write_dicom
 from tests.bundle.runs import CONFIGS, run
 from tests.conftest import save_head

@@ -9,7 +9,7 @@ import pytest
 from monai.bundle import ConfigParser
 from PIL import Image
 
-from hrcam_monai.csv_files import read_csv
+from hrcam_monai.utils.csv_files import read_csv
 from hrcam_monai.weights import save_weights
 from tests.bundle.runs import run
 from tests.conftest import ROOT

@@ -11,8 +11,9 @@ import pytest
 from monai.bundle import ConfigParser
 from nibabel.affines import from_matvec
 
-from hrcam_monai.data import load_manifest, simulate_cohort
+from hrcam_monai.data import load_manifest
 from hrcam_monai.data.manifest import FILES
+from hrcam_monai.phantoms.simulate import simulate_cohort
 from hrcam_monai.weights import save_weights
 from tests.bundle.runs import CONFIGS, TINY, run
 from tests.processes import run_module

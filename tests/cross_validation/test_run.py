@@ -13,8 +13,8 @@ import nibabel as nib
 import pytest
 
 from hrcam_monai.cross_validation.run import run_folds
-from hrcam_monai.csv_files import read_csv
 from hrcam_monai.engines import last_checkpoint
+from hrcam_monai.utils.csv_files import read_csv
 from tests.bundle.runs import TINY
 from tests.processes import environment, run_module
 

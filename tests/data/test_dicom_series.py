@@ -9,8 +9,8 @@ import torch
 
 from hrcam_monai.data import ScanError, read_scan
 from hrcam_monai.data.dicom_series import choose_series, find_series
-from hrcam_monai.data.inputs import Inputs, read_image
 from hrcam_monai.data.itk_images import to_array
+from hrcam_monai.prepare.inputs import Inputs, read_image
 from tests.data.dicom import write_multiframe, write_series
 
 

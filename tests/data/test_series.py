@@ -11,7 +11,7 @@ from hrcam_monai.data import ScanError, read_scan
 from hrcam_monai.data.dicom_series import find_series
 from hrcam_monai.data.series import prepared_slices, slice_spacing, source_slices, to_frames
 from hrcam_monai.data.sidecar import TOOL
-from hrcam_monai.files import files_hash
+from hrcam_monai.utils.files import files_hash
 from tests.data.dicom import SECRETS, SHAPE, oblique_series, slices_by_uid, write_series
 
 

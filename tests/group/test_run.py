@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from hrcam_monai.__main__ import app
-from hrcam_monai.csv_files import read_csv, write_csv
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.manifest import LEFT, RIGHT, load_manifest
 from hrcam_monai.group.run import group_maps
 from hrcam_monai.group.space import template
 from hrcam_monai.group.subjects import find_subjects, load_maps
+from hrcam_monai.utils.csv_files import read_csv, write_csv
 
 SPACING = 4
 CENTRE = (-32.0, 10.0, 22.0)  # of the patients' evidence: on the left

@@ -12,13 +12,13 @@ import pydicom
 import pytest
 
 from hrcam_monai import __version__
-from hrcam_monai.csv_files import read_csv, write_csv
-from hrcam_monai.data.inputs import Choice
-from hrcam_monai.data.prepare import prepare
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.data.series import source_slices
-from hrcam_monai.data.steps import Steps
+from hrcam_monai.prepare.inputs import Choice
+from hrcam_monai.prepare.run import prepare
+from hrcam_monai.prepare.steps import Steps
 from hrcam_monai.report.dicom import parametric_map, segmentation, write_dicom
+from hrcam_monai.utils.csv_files import read_csv, write_csv
 from tests.conftest import save_head
 from tests.data.dicom import SECRETS, SHAPE, oblique_series, slices_by_uid
 from tests.processes import run_module

@@ -9,10 +9,10 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from hrcam_monai.csv_files import write_csv
 from hrcam_monai.data.pictures import write_picture
 from hrcam_monai.report import write_report
 from hrcam_monai.report.page import along_own_axes
+from hrcam_monai.utils.csv_files import write_csv
 from tests.conftest import save_head
 from tests.pictures import SIZE, picture_cohort
 

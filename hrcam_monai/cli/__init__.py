@@ -1,0 +1,32 @@
+"""`hrcam`, or `python -m hrcam_monai`: the few commands that `python -m monai.bundle` has no verb for, a file each."""
+
+from __future__ import annotations
+
+import typer
+
+from hrcam_monai.cli.compare import compare
+from hrcam_monai.cli.cross_validate import cross_validate
+from hrcam_monai.cli.dicom import dicom
+from hrcam_monai.cli.fit_head import fit_head
+from hrcam_monai.cli.group import group
+from hrcam_monai.cli.package import package, verify
+from hrcam_monai.cli.prepare import prepare
+from hrcam_monai.cli.report import report
+from hrcam_monai.cli.simulate import simulate
+
+COMMANDS = (simulate, prepare, report, dicom, fit_head, compare, cross_validate, group, package, verify)
+app = typer.Typer(
+    help="The few commands that `python -m monai.bundle` has no verb for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def main() -> None:
+    """HR-CAM for MONAI. Train, evaluate and infer with `python -m monai.bundle run`."""
+
+
+for command in COMMANDS:
+    app.command()(command)

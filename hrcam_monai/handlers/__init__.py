@@ -1,0 +1,6 @@
+"""Ignite handlers: of training, of maps, and of what a cohort run leaves behind."""
+
+from hrcam_monai.handlers.maps import HRCAMHandler
+from hrcam_monai.handlers.training import SharpnessSchedule, StopOnDivergence, handlers_of_process, logits_and_label
+
+__all__ = ["HRCAMHandler", "SharpnessSchedule", "StopOnDivergence", "handlers_of_process", "logits_and_label"]

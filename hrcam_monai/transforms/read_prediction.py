@@ -1,0 +1,113 @@
+"""What the inferer returned, taken apart; its map as a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from hrcam_monai.transforms.load import is_tissue
+from hrcam_monai.transforms.thresholds import evidence_range
+
+
+class ReadPredictiond(Transform):
+    """Take apart what the inferer returned: `pred` becomes `logits`, `probabilities`, `predicted` and `map`.
+
+    `map` is the class map of one class, [1, *spatial], with the image's geometry, so that `Invertd` can bring it back
+    to the scan's own grid.
+
+    Args:
+        map_class: `predicted`, `label` (the true class, for evaluation), the name of a class, or its index.
+        image_key: the image that the maps belong to.
+        classes: names of the classes.
+        asked: the choice, in place of `map_class`, of a request to MONAI Label; of a list, which a request without a
+            choice brings, the first.
+
+    Raises:
+        ValueError: a class that is none of these; logits that are not finite.
+    """
+
+    def __init__(
+        self,
+        map_class: str | int = "predicted",
+        image_key: str = "image",
+        classes: Sequence[str] = (),
+        asked: str | int | Sequence[str | int] | None = None,
+    ) -> None:
+        self.classes = list(classes)
+        self.map_class = self._known(map_class)
+        self.asked = self._known(asked[0] if isinstance(asked, list | tuple) else asked) if asked else self.map_class
+        self.image_key = image_key
+
+    def _known(self, choice: Any) -> Any:
+        """The index of a class, or `predicted` or `label`."""
+        if isinstance(choice, str) and choice in self.classes:
+            return self.classes.index(choice)
+        if isinstance(choice, str) and choice not in ("predicted", "label"):
+            named = "".join(f", '{c}'" for c in self.classes)
+            raise ValueError(f"map_class is '{choice}'; it must be 'predicted', 'label'{named} or the index of a class.")
+        return choice
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        pred = d.pop("pred")
+        logits = torch.as_tensor(pred["logits"]).float()
+        if not torch.isfinite(logits).all():  # argmax would name the first class
+            told = ", ".join(f"{v:g}" for v in logits.tolist())
+            raise ValueError(f"the network's logits are {told}: its weights are damaged, or the image's values no scan's.")
+        d["logits"] = logits
+        d["probabilities"] = logits.softmax(0)
+        d["predicted"] = int(logits.argmax())
+        if "maps" in pred:
+            choice = self.asked if "image_path" in d else self.map_class  # MONAI Label puts `image_path` there
+            index = int({"predicted": d["predicted"], "label": d.get("label")}.get(choice, choice))
+            image = d[self.image_key]
+            chosen = torch.as_tensor(pred["maps"])[index : index + 1].float()
+            d["map"] = MetaTensor(chosen, meta=dict(image.meta), applied_operations=image.applied_operations)
+            d["map_class"] = index
+        return d
+
+
+class LabelMapd(Transform):
+    """Threshold the map into a label map, whose value is the index of the map's class. On the network's own grid.
+
+    Voxels of the head count from `threshold` of the way between the map's median and its maximum on: what stands out from
+    the rest, whatever the level of the whole. The first class (index 0) is no finding, so its label map is empty, unless
+    told otherwise.
+
+    Args:
+        threshold: share of the way, in (0, 1).
+        first_is_finding: the first class is a finding like the others; values are then the class's index plus one.
+        map_key: the map.
+        image_key: the image; its voxels of 0 are air.
+        output_key: where the label map goes.
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.5,
+        map_key: str = "map",
+        image_key: str = "image",
+        output_key: str = "label_map",
+        first_is_finding: bool = False,
+    ) -> None:
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold is {threshold}; it must lie between 0 and 1.")
+        self.threshold = threshold
+        self.map_key = map_key
+        self.image_key = image_key
+        self.output_key = output_key
+        self.first = int(first_is_finding)  # the value of the first class
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        heat, head = d[self.map_key], is_tissue(d[self.image_key].as_tensor()).any(0, keepdim=True).to(d[self.map_key].device)
+        values = heat.as_tensor()
+        of = evidence_range(values, head, self.threshold)
+        found = head & (values >= of.threshold) & (not of.empty)
+        label_map = (found * (int(d["map_class"]) + self.first)).to(torch.uint8)
+        d[self.output_key] = MetaTensor(label_map, meta=dict(heat.meta), applied_operations=heat.applied_operations)
+        return d

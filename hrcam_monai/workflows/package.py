@@ -1,0 +1,126 @@
+"""The bundle as one folder and one zip to share: configs, weights, docs, and this package inside.
+
+Unpacked anywhere it runs where MONAI and the ordinary packages of `metadata.json` are installed; hrcam-monai need not be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+import hrcam_monai
+from hrcam_monai.utils.files import file_hash
+
+NAME = "brain_mri_hrcam"
+PARTS = ("configs", "docs", "models", "LICENSE")
+SUMS = "SHA256SUMS"
+STAMP = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same content gives the same bytes
+
+
+def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Path:
+    """Write `output`/brain_mri_hrcam and `output`/brain_mri_hrcam.zip.
+
+    Args:
+        output: folder of both; an older package there is replaced.
+        bundle_root: the bundle; its `models/model.pt` is what is shared.
+
+    Returns:
+        path of the zip.
+
+    Raises:
+        FileNotFoundError: the bundle lacks a part.
+        FileExistsError: a folder of that name is there that is no package.
+        ValueError: the bundle's version is not the package's, or the changelog does not tell of it.
+
+    Example:
+        >>> build_package("/tmp/shared", "bundle")  # doctest: +SKIP
+        PosixPath('/tmp/shared/brain_mri_hrcam.zip')
+    """
+    source, folder = Path(bundle_root), Path(output) / NAME
+    missing = [part for part in (*PARTS, "models/model.pt", "configs/metadata.json") if not (source / part).exists()]
+    if missing:
+        raise FileNotFoundError(f"{source / missing[0]}: not there; give the folder of the bundle.")
+    metadata = shared_metadata(source / "configs" / "metadata.json")
+    if folder.exists():
+        if not (folder / SUMS).is_file():
+            raise FileExistsError(f"{folder}: there already, and no package of ours; choose another output folder.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        copy(source / part, folder / part)
+    copy(Path(hrcam_monai.__file__).parent, folder / "hrcam_monai")
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    sums = [f"{file_hash(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    (folder / SUMS).write_text("".join(sums))
+    return zipped(folder)
+
+
+def verify_package(path: str | Path) -> int:
+    """See that a package is whole: every file of its SHA256SUMS is there and as it was.
+
+    Args:
+        path: the folder or the zip.
+
+    Returns:
+        the number of files.
+
+    Raises:
+        ValueError: it is not; the message names the first file that is missing or altered.
+
+    Example:
+        >>> verify_package("/tmp/shared/brain_mri_hrcam.zip")  # doctest: +SKIP
+        78
+    """
+    source = Path(path)
+    try:
+        root: Path | zipfile.Path = source if source.is_dir() else zipfile.Path(source) / NAME
+        sums = (root / SUMS).read_text()
+    except (OSError, KeyError, zipfile.BadZipFile):
+        raise ValueError(f"{source}: no whole package of {NAME}; fetch it again.") from None
+    lines = [line.split("  ", 1) for line in sums.splitlines()]
+    for digest, name in lines:
+        try:
+            altered = hashlib.sha256((root / name).read_bytes()).hexdigest() != digest
+        except (OSError, KeyError, zlib.error, zipfile.BadZipFile):
+            altered = True
+        if altered:
+            raise ValueError(f"{source}: {name} is missing or altered; fetch the package again.")
+    return len(lines)
+
+
+def shared_metadata(path: Path) -> dict[str, object]:
+    """The bundle's metadata, without hrcam-monai among the packages to install: it travels along.
+
+    Raises:
+        ValueError: its version or changelog lags behind the package.
+    """
+    metadata = json.loads(path.read_text())
+    version = hrcam_monai.__version__
+    if metadata["version"] != version or version not in metadata["changelog"]:
+        raise ValueError(f"{path}: version and changelog must hold {version}, the version of hrcam_monai.")
+    metadata["required_packages_version"].pop("hrcam-monai", None)
+    return metadata
+
+
+def copy(source: Path, target: Path) -> None:
+    """A file or folder, without what Python leaves in it."""
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    else:
+        shutil.copy(source, target)
+
+
+def zipped(folder: Path) -> Path:
+    """The folder as a zip beside it, with the folder inside; the same content gives the same bytes."""
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            info = zipfile.ZipInfo(file.relative_to(folder.parent).as_posix(), STAMP)
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return path

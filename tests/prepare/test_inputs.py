@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from hrcam_monai.data import ScanError
+from hrcam_monai.data.itk_images import to_array
+from hrcam_monai.prepare.inputs import Choice, find_subjects, input_hashes, locate, read_mask, subject_file
+from tests.data.dicom import write_series
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_a_subjects_file_is_not_another_ones(tmp_path):
+    touch(tmp_path, "deep/s1_mask.nii.gz", "s1_T1w.nii.gz", "s10_mask.nii.gz", "s2.nii", "s2.json")
+    assert subject_file(str(tmp_path), "s1", "--masks").name == "s1_mask.nii.gz"
+    assert subject_file(str(tmp_path), "s2", "--masks").name == "s2.nii"
+    assert subject_file(str(tmp_path), "s3", "--masks") is None
+    assert subject_file(f"{tmp_path}/*/{{subject}}_*", "s1", "--masks").name == "s1_mask.nii.gz"
+    touch(tmp_path, "s1_mask.nii")
+    assert subject_file(f"{tmp_path}/*/{{subject}}*_mask.nii.gz", "s1", "--masks").name == "s1_mask.nii.gz"
+    with pytest.raises(ScanError, match="--masks: 2 files fit s1: s1_mask.nii.gz, s1_mask.nii; give a pattern such as"):
+        subject_file(str(tmp_path), "s1", "--masks")
+
+
+def test_subjects_of_both_layouts(tmp_path):
+    touch(tmp_path, "bids/sub-2/ses-1/anat/sub-2_ses-1_T1w.nii.gz", "bids/sub-1/anat/x.nii", "bids/derivatives/a.nii")
+    touch(tmp_path, "dicom/b/1.dcm", "dicom/a/x/1.dcm", "dicom/.hidden/1.dcm")
+    assert (Choice(tmp_path / "bids").bids, find_subjects(Choice(tmp_path / "bids"))) == (True, ["sub-1", "sub-2"])
+    assert (Choice(tmp_path / "dicom").bids, find_subjects(Choice(tmp_path / "dicom"))) == (False, ["a", "b"])
+
+
+def test_the_hash_of_a_series_is_that_of_its_slices_not_of_its_names(tmp_path):
+    write_series(tmp_path / "a")
+    write_series(tmp_path / "b", values=np.ones((6, 24, 20)))
+    first = input_hashes(locate(Choice(tmp_path), "a"))
+    for file in (tmp_path / "a").iterdir():
+        file.rename(file.with_name(f"x{file.name}"))
+    assert input_hashes(locate(Choice(tmp_path), "a")) == first
+    assert input_hashes(locate(Choice(tmp_path), "b")) != first
+
+
+def test_masks_may_be_empty_and_must_be_whole_numbers(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), np.uint8), np.eye(4)), tmp_path / "empty.nii")
+    assert to_array(read_mask(tmp_path / "empty.nii"))[0].dtype == np.uint8
+    for value in (-1, 256, 0.5):
+        nib.save(nib.Nifti1Image(np.full((3, 4, 5), value, np.float32), np.eye(4)), tmp_path / "bad.nii")
+        with pytest.raises(ScanError, match="is no mask: its values are not whole numbers from 0 to 255; round or threshold it"):
+            read_mask(tmp_path / "bad.nii")

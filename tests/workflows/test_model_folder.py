@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hrcam_monai.compare.command import load_candidate
+from hrcam_monai.workflows.model_folder import find_bundle, fitting_parser, weights_file
+from hrcam_monai.workflows.model_settings import ModelSettingsError
+
+BUNDLE = Path(__file__).parents[2] / "bundle"
+
+
+@pytest.mark.parametrize(
+    ("folder", "classes"), [(".", ["normal", "abnormal"]), ("brain_tumor_t1ce", ["meningioma", "glioma", "pituitary"])]
+)
+def test_a_record_finds_its_configuration(folder, classes):
+    weights = weights_file(BUNDLE / "models" / folder)
+    parser = fitting_parser(weights, find_bundle(weights))
+    assert parser.get_parsed_content("classes") == classes
+
+
+def folder_of(tmp_path, **changed):
+    shutil.copytree(BUNDLE / "models" / "brain_tumor_t1ce", tmp_path / "model")
+    record = json.loads((tmp_path / "model" / "network.json").read_text())
+    record["settings"] |= changed
+    (tmp_path / "model" / "network.json").write_text(json.dumps(record))
+    return tmp_path / "model" / "model.pt"
+
+
+def test_what_was_set_on_the_command_line_of_the_training_is_taken_from_the_record(tmp_path):
+    weights = folder_of(tmp_path, sharpness=7.0, classes=["a", "b", "c"])
+    parser = fitting_parser(weights, find_bundle(weights))
+    assert parser.get_parsed_content("inferer").sharpness == 7.0
+    assert parser.get_parsed_content("classes") == ["a", "b", "c"]
+
+
+def test_a_record_that_no_configuration_fits_is_told(tmp_path):
+    weights = folder_of(tmp_path, normalization={"class": "Other"})
+    with pytest.raises(ModelSettingsError, match="trained with settings that no config of .* has; name its overlays"):
+        fitting_parser(weights, BUNDLE)
+
+
+def test_without_a_record_overlays_are_asked_for(tmp_path):
+    weights = folder_of(tmp_path)
+    (weights.parent / "network.json").unlink()
+    with pytest.raises(ModelSettingsError, match="has no record of its training beside it; name its overlays"):
+        fitting_parser(weights, BUNDLE)
+    parser = fitting_parser(weights, BUNDLE, ["pictures", "tasks/brain_tumor_t1ce"])
+    assert len(parser.get_parsed_content("classes")) == 3
+
+
+def test_a_comparison_needs_no_overlay_of_weights_with_a_record():
+    candidate = load_candidate(BUNDLE, f"tumours={BUNDLE / 'models' / 'brain_tumor_t1ce'}")
+    assert candidate.network.head.num_classes == 3

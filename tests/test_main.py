@@ -26,6 +26,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ["report"],
         ["dicom"],
         ["compare"],
+        ["infer"],
+        ["evaluate"],
         ["cross-validate"],
         ["fit-head"],
         ["package"],

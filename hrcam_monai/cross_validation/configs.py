@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from hrcam_monai.data.writing import write_json
 from hrcam_monai.fit.command import GEOMETRY, changed_by_task
 from hrcam_monai.transforms import ReadPredictiond
 from hrcam_monai.workflows.command_line import refuse_unknown
-from hrcam_monai.workflows.configs import find_config
+from hrcam_monai.workflows.configs import find_config, read_settings
 
 WORKFLOWS = ("train", "evaluate", "inference")
 OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")
@@ -33,25 +32,11 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         >>> parse_settings(["epochs=3", "flip_axes=[1]", "group_key=grade"])
         {'epochs': 3, 'flip_axes': [1], 'group_key': 'grade'}
     """
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.removeprefix("--").partition("=")
-        key = key.replace("-", "_")  # as the bundle's own options may be written
-        if not key or not equals:
-            raise ValueError(f"--set '{pair}': write it as key=value, such as --set epochs=10.")
+    found = read_settings(pairs)
+    for key in found:
         if top(key) in OWN:
             raise ValueError(f"--set {key}: each fold has its own; leave it to cross-validate.")
-        found[key] = _value(text)
     return found
-
-
-def _value(text: str) -> Any:
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text)
-        except (ValueError, SyntaxError):
-            continue
-    return text
 
 
 def top(key: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,3 +45,31 @@ def bundle_parser(bundle_root: Path, overlays: Sequence[str] = (), workflow: str
     for key, value in options.items():
         parser[key] = value
     return parser
+
+
+def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` as on a command line; values as Python or JSON writes them, anything else is text.
+
+    Raises:
+        ValueError: not of that form.
+
+    Example:
+        >>> read_settings(["num_workers=0", "flip_axes=[1]", "group_key=grade"])
+        {'num_workers': 0, 'flip_axes': [1], 'group_key': 'grade'}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.removeprefix("--").partition("=")
+        if not key or not equals:
+            raise ValueError(f"--set '{pair}': write it as key=value, such as --set epochs=10.")
+        found[key.replace("-", "_")] = _value(text)  # as the bundle's own options may be written
+    return found
+
+
+def _value(text: str) -> Any:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from hrcam_monai.weights import read_weights
-from hrcam_monai.workflows.configs import bundle_parser
+from hrcam_monai.workflows.command_line import refuse_unknown
+from hrcam_monai.workflows.configs import bundle_parser, find_config
 from hrcam_monai.workflows.model_settings import ModelSettingsError, differences, read_record
 
 PACKAGE = Path(__file__).parents[1]
@@ -44,19 +46,18 @@ def find_bundle(weights: Path) -> Path:
     raise FileNotFoundError(f"no bundle with configs/inference.json around {weights}; give bundle_root.")
 
 
-def fitting_parser(
-    weights: Path, bundle_root: Path, overlays: Sequence[str] | None = None, workflow: str = "inference"
-) -> ConfigParser:
-    """A workflow's config as the weights were trained: laid over by what is given, or else by what their record fits.
+def fitting_config(weights: Path, bundle_root: Path, workflow: str = "inference") -> tuple[list[str], dict[str, Any]]:
+    """Of the bundle's configurations the one that weights were trained with, by their record.
 
     The bundle's overlays are tried, and the plain settings of the record (classes, spacing, pooling, ...) with them, until the
     whole agrees with the record.
 
+    Returns:
+        names of the overlays, and values of single keys.
+
     Raises:
         ModelSettingsError: no record, or none of the bundle's configurations agrees with it.
     """
-    if overlays is not None:
-        return bundle_parser(bundle_root, overlays, workflow)
     record = read_record(weights)
     if record is None:
         raise ModelSettingsError(f"{weights}: has no record of its training beside it; name its overlays (overlays=[] for none).")
@@ -69,8 +70,63 @@ def fitting_parser(
             if differences(trained, parser.get_parsed_content("model_settings")):
                 continue
             if {k: v.shape for k, v in parser.get_parsed_content("network_def").state_dict().items()} == shapes:
-                return parser
+                return names, changed
     raise ModelSettingsError(f"{weights}: trained with settings that no config of {bundle_root} has; name its overlays.")
+
+
+def fitting_parser(
+    weights: Path, bundle_root: Path, overlays: Sequence[str] | None = None, workflow: str = "inference"
+) -> ConfigParser:
+    """A workflow's config as the weights were trained: laid over by what is given, or else by what their record fits.
+
+    Raises:
+        ModelSettingsError: see `fitting_config`.
+    """
+    names, changed = (overlays, {}) if overlays is not None else fitting_config(weights, bundle_root, workflow)
+    return bundle_parser(bundle_root, names, workflow, **changed)
+
+
+def run_model(
+    workflow: str,
+    model: str | Path,
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    overlays: Sequence[str] | None = None,
+    bundle_root: str | Path | None = None,
+) -> None:
+    """Run evaluation or inference of a model folder as the model was trained, without naming its overlays.
+
+    Args:
+        workflow: evaluate or inference.
+        model: the folder, or the file of weights.
+        dataset_dir: as for `monai.bundle run`: a manifest's folder; for inference also images.
+        output_dir: folder of the results.
+        settings: values of other keys. What contradicts the training is refused, unless `insist` is among them.
+        overlays: configs that the model was trained with, where its record is not to tell.
+        bundle_root: the bundle with the configs; found by default.
+
+    Raises:
+        FileNotFoundError: no such weights or config.
+        ModelSettingsError: see `fitting_config`; or settings that contradict the record.
+        ValueError: a key that the workflow does not know.
+        SystemExit: status 1 at the end, if subjects could not be processed.
+
+    Example:
+        >>> run_model("inference", "bundle/models/brain_tumor_t1ce", "slices", "maps")  # doctest: +SKIP
+    """
+    weights = weights_file(model)
+    root = Path(bundle_root) if bundle_root is not None else find_bundle(weights)
+    names, changed = (overlays, {}) if overlays is not None else fitting_config(weights, root, workflow)
+    files = [str(find_config(root, name)) for name in (workflow, *names)]
+    refuse_unknown(["", "run", "--config_file", str(files), *[f"--{key}=" for key in settings or {}]])
+    own = {"bundle_root": root, "checkpoint": weights, "dataset_dir": dataset_dir, "output_dir": output_dir}
+    told = {**changed, **(settings or {}), **{key: str(value) for key, value in own.items()}}
+    made = ConfigWorkflow(config_file=files, workflow_type=None, **told)
+    made.initialize()
+    made.run()
+    made.finalize()
 
 
 def _choices(configs: Path) -> Iterator[list[str]]:

@@ -133,7 +133,9 @@ def check_model_settings(weights: str | Path, settings: Mapping[str, Any], insis
     if insist:
         logger.warning("%s; run all the same", told)
         return
-    raise ModelSettingsError(f"{told}. List the overlays and options of its training, or --insist True.")
+    raise ModelSettingsError(
+        f"{told}. List the overlays and options of its training (`hrcam infer` and `hrcam evaluate` find them), or --insist True."
+    )
 
 
 def _short(value: Any) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.bundle.runs import run
 from tests.conftest import ROOT
+from tests.processes import run_module
 
 
 @pytest.mark.parametrize("configs", [("evaluate",), ("train", "evaluate")])
@@ -82,3 +83,7 @@ def test_weights_are_not_run_as_what_they_are_not(cohort, tmp_path):
     assert run("evaluate", output_dir=tmp_path / "c", insist=True, **options).returncode == 0
     ways = [json.loads((tmp_path / way / "metrics.json").read_text())["classification"] for way in "bc"]
     assert ways[0] != ways[1]
+    line = ["evaluate", options["checkpoint"], cohort, "--output-dir", tmp_path / "d", "--set", "num_workers=0"]
+    done = run_module("hrcam_monai", *line, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "d" / "per_subject.csv").read_text() == (tmp_path / "b" / "per_subject.csv").read_text()

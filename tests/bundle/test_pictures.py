@@ -14,6 +14,7 @@ from hrcam_monai.weights import save_weights
 from tests.bundle.runs import run
 from tests.conftest import ROOT
 from tests.pictures import SIZE, picture_cohort
+from tests.processes import run_module
 
 OPTIONS = {"roi_size": [24, 24, 1], "backbone::channels": [4, 6], "backbone::convs": [1, 1], "classes": ["none", "square"]}
 TUMOURS = ROOT / "bundle" / "models" / "brain_tumor_t1ce" / "model.pt"
@@ -76,6 +77,11 @@ def test_the_shipped_weights_tell_real_tumours_apart(tmp_path):
     rows = read_csv(tmp_path / "maps" / "predictions.csv")
     assert len(rows) == 12
     assert sum(row["predicted"] == labels[row["subject"]] for row in rows) >= 9
+    line = ["infer", ROOT / "bundle" / "models" / "brain_tumor_t1ce", cohort, "--output-dir", tmp_path / "folder"]
+    done = run_module("hrcam_monai", *line, "--set", "num_workers=0", cwd=tmp_path)  # the model's folder tells its overlays
+    assert done.returncode == 0, done.stderr
+    for name in ("predictions.csv", "settings.json"):
+        assert (tmp_path / "folder" / name).read_text() == (tmp_path / "maps" / name).read_text()
     done = run("evaluate", "pictures", "tasks/brain_tumor_t1ce", output_dir=tmp_path / "eval", **options)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "eval" / "metrics.json").read_text())

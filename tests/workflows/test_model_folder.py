@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hrcam_monai.compare.command import load_candidate
-from hrcam_monai.workflows.model_folder import find_bundle, fitting_parser, weights_file
+from hrcam_monai.workflows.model_folder import find_bundle, fitting_config, fitting_parser, run_model, weights_file
 from hrcam_monai.workflows.model_settings import ModelSettingsError
 
 BUNDLE = Path(__file__).parents[2] / "bundle"
@@ -55,3 +55,20 @@ def test_without_a_record_overlays_are_asked_for(tmp_path):
 def test_a_comparison_needs_no_overlay_of_weights_with_a_record():
     candidate = load_candidate(BUNDLE, f"tumours={BUNDLE / 'models' / 'brain_tumor_t1ce'}")
     assert candidate.network.head.num_classes == 3
+
+
+def test_shipped_models_know_their_overlays():
+    assert fitting_config(BUNDLE / "models" / "model.pt", BUNDLE) == ([], {})
+    tumours = BUNDLE / "models" / "brain_tumor_t1ce" / "model.pt"
+    assert fitting_config(tumours, BUNDLE, "evaluate") == (["pictures", "tasks/brain_tumor_t1ce"], {})
+    two_stage = BUNDLE.parent / "benchmarks" / "models" / "two_stage.pt"
+    assert fitting_config(two_stage, BUNDLE, "evaluate") == (["two_stage"], {})
+
+
+def test_what_contradicts_the_training_is_refused_by_name(tmp_path, cohort):
+    with pytest.raises(RuntimeError) as error:
+        run_model("evaluate", BUNDLE / "models", cohort, tmp_path / "out", settings={"sharpness": 3.0})
+    assert "sharpness was 10.0, is 3.0" in str(error.value.__cause__)
+    with pytest.raises(ValueError, match="--sharpnes: no such option of evaluate.json; did you mean --sharpness?"):
+        run_model("evaluate", BUNDLE / "models", cohort, tmp_path / "out", settings={"sharpnes": 3.0})
+    assert not (tmp_path / "out" / "metrics.json").exists()

@@ -45,7 +45,9 @@ def test_what_differs_is_named_and_can_be_insisted_on(weights, caplog):
     assert text.startswith(
         f'{weights}: not trained with what it is to be run with: pooling was "gap", is "lse"; normalization was'
     )
-    assert text.endswith("List the overlays and options of its training, or --insist True.")
+    assert text.endswith(
+        "List the overlays and options of its training (`hrcam infer` and `hrcam evaluate` find them), or --insist True."
+    )
     load_model(nn.Linear(2, 2), weights, other, insist=True)
     assert "run all the same" in caplog.text
 

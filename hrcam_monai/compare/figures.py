@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hrcam_monai.figures import draw_map
+from hrcam_monai.metrics.measures import LOCALIZATION
 
 COLUMNS = 5
 
@@ -45,16 +46,12 @@ def summary_figure(summary: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(11, 0.28 * len(lines) + 1.2), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     places = np.arange(len(lines))
-    for ax, (key, name) in zip(
-        axes,
-        {"pixel_ap": "pixel average precision", "pointing": "pointing game", "energy": "energy inside the mask"}.items(),
-        strict=True,
-    ):
+    for ax, key in zip(axes, ("pixel_ap", "pointing", "energy"), strict=True):
         means = np.array([x[key] for x in lines])
         ends = np.abs(np.array([x[f"{key}_ci95"] for x in lines]).T - means)
         colors = ["tab:orange" if x["method"].startswith("HR-CAM") else "0.55" for x in lines]
         ax.barh(places, means, color=colors, height=0.7)
         ax.errorbar(means, places, xerr=ends, fmt="none", color="black", linewidth=0.8)
-        ax.set(title=name, xlim=(0, None))
+        ax.set(title=LOCALIZATION[key].told, xlim=(0, None))
         ax.set_yticks(places, [x["method"] for x in lines], fontsize=7)
     figure.savefig(path, dpi=110)

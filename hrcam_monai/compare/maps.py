@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrcam_monai.compare.peers import PEERS, MapFunction, Unsuited
+from hrcam_monai.compare.peers import PEERS, MapFunction, UnsuitedError
 from hrcam_monai.data.failures import reason
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics.displacement import level_reader
@@ -101,7 +101,7 @@ class PeerMaps:
                 maps |= self._one(peer, self.plain, image, class_idx)
                 if PEERS[peer].alike and self.alike:
                     maps |= self._one(peer, self.as_hrcam, image, class_idx)
-            except Unsuited as error:
+            except UnsuitedError as error:
                 self.left_out[peer] = str(error)
             except Exception as error:  # a peer's fault is reported, and costs only itself
                 self.left_out[peer] = f"{type(error).__name__}: {reason(error)}"

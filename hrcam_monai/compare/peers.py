@@ -24,7 +24,7 @@ MapFunction = Callable[[Tensor, int], dict[str, Tensor]]
 Maker = Callable[[nn.Module, Sequence[str]], MapFunction]
 
 
-class Unsuited(Exception):
+class UnsuitedError(Exception):
     """A method that this network, or this installation, does not allow; the message says why."""
 
 
@@ -75,11 +75,11 @@ def classifier_layer(network: nn.Module) -> str:
     """Name of the last linear layer.
 
     Raises:
-        Unsuited: the network's logits do not come from one linear layer.
+        UnsuitedError: the network's logits do not come from one linear layer.
     """
     names = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
     if not names or isinstance(network, HRCAMNet):
-        raise Unsuited("CAM needs logits from global average pooling and one linear layer.")
+        raise UnsuitedError("CAM needs logits from global average pooling and one linear layer.")
     return names[-1]
 
 
@@ -98,7 +98,7 @@ def cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
 
     def run(x: Tensor, class_idx: int) -> dict[str, Tensor]:
         with torch.no_grad():
-            return {"MONAI CAM": made(x=x, class_idx=[class_idx] * len(x)).detach()}  # type: ignore[arg-type]
+            return {"MONAI CAM": made(x=x, class_idx=[class_idx] * len(x)).detach()}
 
     return run
 
@@ -139,12 +139,12 @@ def torchcam_extractor(method: str, network: nn.Module, layers: Sequence[str]) -
     """One of TorchCAM's extractors on these layers.
 
     Raises:
-        Unsuited: TorchCAM is not installed.
+        UnsuitedError: TorchCAM is not installed.
     """
     try:
         from torchcam import methods
     except ImportError:
-        raise Unsuited("TorchCAM is not installed; pip install hrcam-monai[compare].") from None
+        raise UnsuitedError("TorchCAM is not installed; pip install hrcam-monai[compare].") from None
     return getattr(methods, method)(network, target_layer=list(layers), input_shape=(1, 1, 1))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,10 +21,12 @@ from hrcam_monai.metrics.detection import LesionDetection
 from hrcam_monai.metrics.displacement import Displacement
 from hrcam_monai.metrics.faithfulness import deletion_insertion
 from hrcam_monai.metrics.localization import localization_scores
+from hrcam_monai.metrics.measures import FAITHFULNESS, LOCALIZATION, SIDES
 from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.transforms.regions import side_scores
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.environment import environment
+from hrcam_monai.utils.files import write_json
 
 logger = logging.getLogger(__name__)
 SLAB = 8  # slices of a volume on which faithfulness is measured: those where the network sees most
@@ -137,7 +138,7 @@ class Comparison:
         summary["displacement"] = {name: d.aggregate() for name, d in self.displacements.items()}
         summary["notes"] = {n: PEERS[n].notes for p in self.peers.values() for n in p.made if PEERS[n].notes}
         summary["left_out"] = {f"{n} ({name})": why for name, p in self.peers.items() for n, why in p.left_out.items()}
-        (self.folder / "comparison.json").write_text(json.dumps(summary, indent=1))
+        write_json(summary, self.folder / "comparison.json")
         (self.folder / "comparison.md").write_text(markdown(summary))
         summary_figure(summary, self.folder / "summary.png")
         return summary
@@ -224,8 +225,7 @@ def faithfulness_scores(candidate: Candidate, image: Tensor, heat: Tensor, class
 
 COLUMNS = (
     *("subject", "file", "group", "label", "network", "method", "probability"),
-    *("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
-    *("laterality", "same_side", "false_peaks", "lesion_peaks", "deletion_auc", "insertion_auc"),
+    *(*LOCALIZATION, *SIDES, "false_peaks", "lesion_peaks", *FAITHFULNESS),
 )
 FORM = ".6g"  # of floats: peaks and areas differ by orders of magnitude
 

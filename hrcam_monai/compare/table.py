@@ -10,12 +10,9 @@ import numpy as np
 from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
 from hrcam_monai.metrics.cohort import summarize, told_from
 from hrcam_monai.metrics.detection import LesionDetection
+from hrcam_monai.metrics.measures import SHOWN, cells, columns
 from hrcam_monai.utils.tables import interval, table
 
-MEASURES = (
-    *("pixel_ap", "best_dice", "fixed_dice", "pointing", "peak_distance_mm", "energy"),
-    *("same_side", "deletion_auc", "insertion_auc"),
-)
 ALL = "all"
 
 
@@ -90,7 +87,7 @@ def _classification(
 def _localization(rows: Sequence[Mapping[str, Any]], method: str, group: str, samples: int, seed: int) -> dict[str, Any]:
     own = [r for r in rows if r["method"] == method and group in (ALL, r["group"])]
     line: dict[str, Any] = {"method": method, "group": group, "subjects": len({r["subject"] for r in own}), "scans": len(own)}
-    for key in MEASURES:
+    for key in SHOWN:
         summary = summarize(of_subjects(own, key), samples, seed)
         if summary.subjects:
             line[key], line[f"{key}_ci95"] = summary.mean, [summary.low, summary.high]
@@ -99,21 +96,14 @@ def _localization(rows: Sequence[Mapping[str, Any]], method: str, group: str, sa
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """The comparison as Markdown tables, the notes below."""
-    faithful = any("deletion_auc" in line for line in summary["localization"])
-    columns = ["method", "group", "n", "pixel AP", "best Dice", "Dice at half", "pointing", "peak off, mm", "energy", "FROC"]
-    sided = any("same_side" in line for line in summary["localization"])
-    columns += ["same side"] if sided else []
-    columns += ["deletion AUC", "insertion AUC"] if faithful else []
-    rows = []
-    for line in summary["localization"]:
-        cells = [line["method"], line["group"], str(line["subjects"]), interval(line, "pixel_ap"), interval(line, "best_dice")]
-        cells += [interval(line, "fixed_dice"), interval(line, "pointing", 2), interval(line, "peak_distance_mm", 1)]
-        cells += [interval(line, "energy"), f"{line['froc']:.2f}"]
-        cells += [interval(line, "same_side", 2)] if sided else []
-        cells += [interval(line, "deletion_auc"), interval(line, "insertion_auc")] if faithful else []
-        rows.append(cells)
+    shown = columns(summary["localization"])
+    head = ["method", "group", "n", *[measure.title for measure in shown.values()], "FROC"]
+    rows = [
+        [line["method"], line["group"], str(line["subjects"]), *cells(line, shown), f"{line['froc']:.2f}"]
+        for line in summary["localization"]
+    ]
     lines = [[x["network"], x["group"], str(x["subjects"]), interval(x, "auc")] for x in summary["classification"]]
-    text = table(columns, rows) + table(["network", "group", "n", "AUC"], lines)
+    text = table(head, rows) + table(["network", "group", "n", "AUC"], lines)
     text += [f"- {name}: {note}." for name, note in summary.get("notes", {}).items()]
     text += [f"- Left out: {name}: {why}" for name, why in summary.get("left_out", {}).items()]
     return "\n".join(text).rstrip() + "\n"

@@ -11,9 +11,9 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from hrcam_monai.data.failures import reason
-from hrcam_monai.data.writing import write_json
 from hrcam_monai.fit.command import GEOMETRY, changed_by_task
 from hrcam_monai.transforms import ReadPredictiond
+from hrcam_monai.utils.files import write_json
 from hrcam_monai.workflows.command_line import refuse_unknown
 from hrcam_monai.workflows.configs import find_config, read_settings
 

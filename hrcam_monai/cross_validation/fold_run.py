@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from hrcam_monai.cross_validation.configs import WORKFLOWS
-from hrcam_monai.data.writing import write_json
+from hrcam_monai.utils.files import write_json
 
 # where each workflow writes, below the fold's folder, and the file that it writes last
 FOLDERS = {"train": "", "evaluate": "evaluation", "inference": "inference"}

@@ -6,15 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrcam_monai.cross_validation.statistics import MEASURES
+from hrcam_monai.metrics.measures import cells, columns
 from hrcam_monai.utils.tables import interval, table
-
-LOCALIZATION = {
-    "pixel_ap": "pixel AP",
-    "best_dice": "best Dice",
-    "pointing": "pointing",
-    "energy": "energy",
-    "same_side": "same side",
-}
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
@@ -55,8 +48,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
     found = summary.get("localization", {})
     if found.get("subjects_with_mask"):
         text += [f"## Out-of-fold maps against {found['subjects_with_mask']} masks", ""]
-        shown = {key: name for key, name in LOCALIZATION.items() if key in found}
-        text += table(list(shown.values()), [[interval(found, key) for key in shown]])
+        shown = columns([found])
+        text += table([measure.title for measure in shown.values()], [cells(found, shown)])
     text += [f"- {name}: {note}." for name, note in summary.get("notes", {}).items()]
     text += [f"- Left out: {name}: {why}" for name, why in summary.get("left_out", {}).items()]
     text += [f"- Warning: {warning}" for warning in summary.get("warnings", [])]

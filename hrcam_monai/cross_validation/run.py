@@ -39,10 +39,10 @@ from hrcam_monai.cross_validation.settings import MAPS, alone, enter
 from hrcam_monai.cross_validation.summary import cross_validation_summary
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.manifest import Manifest, ManifestError, load_manifest
-from hrcam_monai.data.writing import write_json
 from hrcam_monai.handlers.evaluation import evaluation_summary
 from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.environment import environment
+from hrcam_monai.utils.files import write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 
 

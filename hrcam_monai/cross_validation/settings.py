@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hrcam_monai.data.failures import writable_folder
-from hrcam_monai.data.writing import write_json
+from hrcam_monai.utils.files import write_json
 
 NAME = "settings.json"
 COMMAND = "cross-validate"

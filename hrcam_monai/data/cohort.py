@@ -37,7 +37,7 @@ class CachedCohort(CacheDataset):
     """
 
     def __init__(
-        self, data: Sequence[dict[str, Any]], transform: Callable, failures: Failures, num_workers: int | None = 2
+        self, data: Sequence[dict[str, Any]], transform: Callable[..., Any], failures: Failures, num_workers: int | None = 2
     ) -> None:
         self.failures = failures
         super().__init__(list(data), transform, num_workers=num_workers, copy_cache=True)
@@ -63,7 +63,7 @@ class CachedCohort(CacheDataset):
             self.failures.add(str(item.get("subject", idx)), str(item["image"]), error)
             return None
 
-    def _fill_cache(self, indices: Any = None) -> list:
+    def _fill_cache(self, indices: Any = None) -> list[Any]:
         cache = super()._fill_cache(indices)
         kept = [i for i, item in enumerate(cache) if item is not None]
         if not kept:

@@ -47,7 +47,7 @@ def check_nifti(file: Path) -> None:
                 with gzip.open(file) as whole:  # reading to the end checks length and checksum
                     while whole.read(1 << 20):
                         pass
-        header: Any = nib.load(file).header  # type: ignore[attr-defined]
+        header: Any = nib.load(file).header
         kind, affine = header.get_data_dtype(), np.asarray(header.get_best_affine())
         unit = LENGTHS.get(header.get_xyzt_units()[0])
     except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError) as error:

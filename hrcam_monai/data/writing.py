@@ -1,10 +1,8 @@
-"""Volumes and JSON files, written whole or not at all."""
+"""Volumes, written whole or not at all."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,9 +16,3 @@ def write_volume(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
     image.header.set_xyzt_units("mm")
     with whole(path) as partial:
         nib.save(image, partial)
-
-
-def write_json(content: Any, path: Path) -> None:
-    """A JSON file."""
-    with whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=1))

@@ -54,7 +54,7 @@ def run_stage(
     checkpoint = last_checkpoint(run_dir, name) if resume else None
     if checkpoint is not None:
         logger.info("%s: resuming from %s", name, checkpoint)
-        device = trainer.state.device  # type: ignore[attr-defined]
+        device = trainer.state.device
         Checkpoint.load_objects(state, torch.load(checkpoint, map_location=device, weights_only=True))
     wait()  # else a slow process would find the next checkpoint of a fast one
     if trainer.state.epoch < epochs:

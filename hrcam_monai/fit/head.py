@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +18,7 @@ from hrcam_monai.metrics.classification import roc_auc
 from hrcam_monai.metrics.faithfulness import blurred
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
+from hrcam_monai.utils.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def fit_head(
         counts = {"images": len(labels), "held_out": int(held.sum())}
         summary = counts | {"taps": taps, "head": chosen, "classifier": judge, "candidates": rows}
         Path(report).parent.mkdir(parents=True, exist_ok=True)
-        Path(report).write_text(json.dumps(summary, indent=1))
+        write_json(summary, Path(report))
     return net
 
 

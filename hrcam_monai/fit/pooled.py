@@ -40,8 +40,10 @@ def levels_and_output(net: HRCAMNet, x: Tensor) -> tuple[list[Tensor], Any]:
 
 
 def logits_of(output: Any, classes: int, last_function: str) -> Tensor | None:
-    """Logits [B, K] of what a classifier puts out: K of them or the single one of two classes, [B, 1] or [B], or the
-    probabilities that a sigmoid or softmax made of them. None where it is nothing of the kind.
+    """Logits [B, K] of what a classifier puts out; None where it is nothing of the kind.
+
+    It puts out K of them, or the single one of two classes, [B, 1] or [B], or the probabilities that a sigmoid or softmax made
+    of them.
 
     Args:
         output: of the classifier.

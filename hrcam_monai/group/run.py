@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.manifest import load_manifest
-from hrcam_monai.data.writing import write_json, write_volume
+from hrcam_monai.data.writing import write_volume
 from hrcam_monai.group.figures import draw_alignment, draw_map
 from hrcam_monai.group.page import markdown
 from hrcam_monai.group.peaks import peak_table
@@ -23,6 +23,7 @@ from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, lo
 from hrcam_monai.metrics.cohort import summarize
 from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.environment import environment
+from hrcam_monai.utils.files import write_json
 
 ALL = "all"
 HALF = 0.5  # of a mean map's largest value: from there on its peaks are listed

@@ -15,13 +15,13 @@ from hrcam_monai.data.sidecar import read_sidecar
 SEEN = 0.6  # least share of the scan's tissue in the template's brain, or of the brain in the tissue
 
 
-class NotAligned(ValueError):
+class NotAlignedError(ValueError):
     """A scan that does not lie where the template does."""
 
 
 @cache
 def template(spacing: int) -> tuple[Any, np.ndarray]:
-    """nilearn's ICBM152 T1 at a voxel size in whole mm, as a NIfTI image, and its brain mask [X, Y, Z]."""
+    """The ICBM152 T1 of nilearn at a voxel size in whole mm, as a NIfTI image, and its brain mask [X, Y, Z]."""
     return load_mni152_template(resolution=spacing), np.asarray(load_mni152_brain_mask(resolution=spacing).dataobj) > 0
 
 
@@ -62,12 +62,12 @@ def check_alignment(scan: np.ndarray, spacing: int) -> None:
     """See that a scan [X, Y, Z] on the template's grid lies over the template's brain; a gross check.
 
     Raises:
-        NotAligned: neither most of its tissue is in the template's brain nor most of the brain in its tissue.
+        NotAlignedError: neither most of its tissue is in the template's brain nor most of the brain in its tissue.
     """
     tissue, brain = np.nan_to_num(scan) != 0, template(spacing)[1]
     both = int((tissue & brain).sum())
     if both < SEEN * min(int(tissue.sum()), int(brain.sum())) or not both:
-        raise NotAligned(
+        raise NotAlignedError(
             f"only {both / max(int(tissue.sum()), 1):.0%} of its tissue lies in the template's brain; "
             "register the scans with `prepare --register` or `--roi`, and make the maps of what it writes."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,13 +18,13 @@ from hrcam_monai.metrics.classification import classification_summary, roc_auc
 from hrcam_monai.metrics.cohort import finding_groups, summarize, told_from
 from hrcam_monai.metrics.displacement import Displacement, displacement_warning
 from hrcam_monai.metrics.localization import localization_scores
+from hrcam_monai.metrics.measures import LOCALIZATION, MEANS, SIDES
 from hrcam_monai.transforms.regions import side_scores
 from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.distributed import gather, gather_rows, is_main_process, place
+from hrcam_monai.utils.files import write_json
 
 logger = logging.getLogger(__name__)
-LOCALIZATION = ("pixel_ap", "best_dice", "best_iou", "fixed_dice", "pointing", "peak_distance_mm", "energy")
-SIDES = ("laterality", "same_side")  # of subjects with `regions`
 
 
 class EvaluationWriter:
@@ -85,7 +84,7 @@ class EvaluationWriter:
             row = prediction_row(item, self.classes)
             row |= {"label": int(item["label"]), "group": str(item.get(self.group_key, ""))}
             sided = "regions" in item
-            scores: dict[str, Any] = dict.fromkeys((*LOCALIZATION, *SIDES) if sided else LOCALIZATION, "")
+            scores: dict[str, Any] = dict.fromkeys({**LOCALIZATION, **SIDES} if sided else LOCALIZATION, "")
             if "map" in item and "mask" in item and int(item["label"]) >= self.least and bool((item["mask"] > 0.5).any()):
                 heat, mask = item["map"][0].cpu().numpy(), item["mask"][0].cpu().numpy() > 0.5
                 scores = localization_scores(heat, mask, self.spacing[: heat.ndim], self.tolerance_mm)
@@ -119,7 +118,7 @@ class EvaluationWriter:
             metrics["warnings"] = [w for w in [displacement_warning(metrics["displacement"])] if w]
             for warning in metrics["warnings"]:
                 logger.warning(warning)
-        (self.folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+        write_json(metrics, self.folder / "metrics.json")
         evaluation_figure(rows, self.classes, self.folder / "evaluation.png", self.least == 0)
         found = metrics["classification"] | metrics["localization"]
         engine.state.metrics |= {k: v for k, v in found.items() if isinstance(v, int | float)}  # for handlers that track
@@ -146,7 +145,7 @@ def _localization(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean of each measure over the subjects with a mask, and its interval; of several images of one their mean counts."""
     scored = [r for r in rows if r["pixel_ap"] != ""]
     found: dict[str, Any] = {"subjects_with_mask": len({r["subject"] for r in scored})}
-    for key in (*LOCALIZATION, "same_side"):
+    for key in MEANS:
         values: dict[str, list[float]] = defaultdict(list)
         for row in scored:
             if row.get(key, "") != "":

@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.distributed import gather_rows, is_main_process, process_rank, wait
+from hrcam_monai.utils.files import write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class PredictionWriter:
             self._one_file(self.finished)
             if not self.finished:  # the first line brings the header
                 self.path.unlink()
-            (self.folder / "settings.json").write_text(json.dumps(self.settings, indent=1))
+            write_json(self.settings, self.folder / "settings.json")
         wait()
 
     def collect(self, engine: Engine) -> None:

@@ -106,7 +106,7 @@ def record(
 
     def watch(tap: Tap) -> None:
         name, wanted, function, inner = _parsed(tap.name)
-        module, calls, open_ = modules[name], [0], []  # type: ignore[var-annotated]
+        module, calls, open_ = modules[name], [0], []
 
         def enter(_module: nn.Module, _inputs: object) -> None:
             calls[0] += 1

@@ -24,6 +24,7 @@ from hrcam_monai.data.writing import write_volume
 from hrcam_monai.phantoms import TASKS, SimulatedSubject
 from hrcam_monai.phantoms.abnormalities import simulate_subject
 from hrcam_monai.phantoms.anatomy import Anatomy, load_anatomy
+from hrcam_monai.utils.files import write_json
 
 __all__ = ["SimulatedSubject", "simulate_cohort", "simulate_subject", "turned"]
 
@@ -120,7 +121,7 @@ def _make(cohort: Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict
             "slices": visible_slices(subject.shown, subject.affine),
             **({"entry": entry} if entry else {}),
         }
-        record.write_text(json.dumps(content, indent=1))
+        write_json(content, record)
     made = json.loads(record.read_text())
     return {
         "image": image.as_posix(),
@@ -184,7 +185,7 @@ def simulate_cohort(
     wanted = json.dumps(cohort.settings(), indent=1)
     if settings.is_file() and settings.read_text() != wanted:
         raise ValueError(f"{settings}: this folder holds a cohort of other settings; choose another --output.")
-    settings.write_text(wanted)
+    write_json(cohort.settings(), settings)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         made = pool.map(partial(_make, cohort, folder), enumerate(plan))
         entries = list(tqdm(made, total=len(plan), desc="simulate", unit="subject"))
@@ -196,5 +197,5 @@ def simulate_cohort(
         **sections,
     }
     path = folder / "manifest.json"
-    path.write_text(json.dumps(manifest, indent=1))
+    write_json(manifest, path)
     return path

@@ -119,8 +119,10 @@ def ependymoma(tissue: np.ndarray, rho: np.ndarray, rng: np.random.Generator, en
 
 
 def vessels(image: np.ndarray, rng: np.random.Generator, spacing: float) -> np.ndarray:
-    """The brain with bright vessels in its fluid: thin curves, where two smooth fields cross zero. Something other than a tumour
-    that enhances, in every head."""
+    """The brain with bright vessels in its fluid: something other than a tumour that enhances, in every head.
+
+    They are thin curves, where two smooth fields cross zero.
+    """
     knots = [max(5, round(n * spacing / 6.0)) for n in image.shape]
     near = sum(smooth_field(rng, image.shape, max(knots), 1.0) ** 2 for _ in range(2))
     fluid = (image > 0) * step(0.6 - image, 0.05)

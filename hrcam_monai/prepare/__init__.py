@@ -1,0 +1,1 @@
+"""Scans made ready: from DICOM, BIDS or files to a cohort."""

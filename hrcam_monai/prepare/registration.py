@@ -37,7 +37,7 @@ class Template:
 
 @cache
 def template() -> Template:
-    """nilearn's ICBM152 2009a T1: skull-stripped, in its wheel, so nothing is downloaded."""
+    """The ICBM152 2009a T1 of nilearn: skull-stripped, in its wheel, so nothing is downloaded."""
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
     volume, mask = load_mni152_template(resolution=WORKING_MM), load_mni152_brain_mask(resolution=WORKING_MM)

@@ -21,13 +21,13 @@ from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.itk_images import one_thread
 from hrcam_monai.data.manifest import UNNAMEABLE, Failure, ManifestError, load_manifest, names_files
 from hrcam_monai.data.sidecar import FOLDERS
-from hrcam_monai.data.writing import write_json
 from hrcam_monai.prepare.inputs import Choice, check_choice, find_subjects
 from hrcam_monai.prepare.registration import MODES
 from hrcam_monai.prepare.steps import Steps
 from hrcam_monai.prepare.study import Enrolled, Study, check_study, enrol, manifest_of, unshown
 from hrcam_monai.prepare.subject import discard, try_subject
 from hrcam_monai.utils.environment import cpu_cores
+from hrcam_monai.utils.files import write_json
 
 logger = logging.getLogger(__name__)
 FARTHEST = 130.0  # mm from the origin that a point of the template may lie along an axis

@@ -21,10 +21,10 @@ from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture,
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import FOLDERS, TOOL
 from hrcam_monai.data.slices import visible_slices
-from hrcam_monai.data.writing import write_json, write_volume
+from hrcam_monai.data.writing import write_volume
 from hrcam_monai.prepare.inputs import Choice, Inputs, input_hashes, locate, read_image, read_mask
 from hrcam_monai.prepare.steps import Steps, process
-from hrcam_monai.utils.files import file_hash
+from hrcam_monai.utils.files import file_hash, write_json
 
 SUFFIXES = (".nii.gz", ".png", ".tif")  # of what is written
 PACKAGES = ("hrcam-monai", "deepbet", "itk", "nibabel", "nilearn", "pydicom", "numpy")

@@ -188,7 +188,7 @@ def _voxels(path: Path, file: str, slices: Sequence[Dataset]) -> np.ndarray:
     if not path.is_file():
         raise ScanError(f"{path}: no such map; run inference again.")
     check_nifti(path)
-    image: Any = nib.load(path)  # type: ignore[attr-defined]
+    image: Any = nib.load(path)
     try:
         return to_frames(np.asarray(image.dataobj), image.affine, slices)
     except ValueError as error:

@@ -26,8 +26,9 @@ BATCH = 32  # images, or slices, at once
 
 
 class SeedHandler:
-    """Makes the seeds that `MapLoss(seeds=...)` teaches: for each training image a map in [0, 1] of the finding it is labelled
-    with, from the image labels alone.
+    """Makes the seeds that `MapLoss(seeds=...)` teaches, from the image labels alone.
+
+    A seed is a map in [0, 1], one a training image, of the finding that the image is labelled with.
 
     Before the first epoch they are made once, of the mean LayerCAM of the plain CNN, whose fine levels hold outlines that no
     class map has learnt yet: read through flips, weighted by what the image shows that other people's do not (`novelty`), moved

@@ -11,8 +11,9 @@ from monai.utils import ensure_tuple_rep
 
 
 class FitInPlaned(MapTransform, InvertibleTransform):
-    """Resample slices so that their longer side has `size` voxels; aspect and number of slices stay. For pictures, which do
-    not tell how large a pixel is, where `Spacingd` asks for millimetres.
+    """Resample slices so that their longer side has `size` voxels; aspect and number of slices stay.
+
+    For pictures, which do not tell how large a pixel is, where `Spacingd` asks for millimetres.
 
     Args:
         keys: volumes [C, X, Y, Z].

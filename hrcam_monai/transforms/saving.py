@@ -27,8 +27,9 @@ def written_map(folder: Path, subject: str, kind: str = "map") -> Path:
 
 
 class SaveBehindd(SaveImaged):
-    """MONAI's SaveImaged in a thread of its own; the future is added to the list `written`. What was made of a picture becomes
-    a picture on the same pixels.
+    """MONAI's SaveImaged in a thread of its own; the future is added to the list `written`.
+
+    What was made of a picture becomes a picture on the same pixels.
 
     Whoever notes a subject as done waits for its futures first: `PredictionWriter` does.
 

@@ -84,8 +84,10 @@ def gather_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class DistributedMaps(DistributedDataParallel):
-    """DistributedDataParallel of an HRCAMNet whose forward pass gives (logits, maps): DDP synchronises gradients of
-    `forward` alone, and training needs the maps."""
+    """DistributedDataParallel of an HRCAMNet whose forward pass gives (logits, maps).
+
+    DDP synchronises gradients of `forward` alone, and training needs the maps.
+    """
 
     def _run_ddp_forward(self, *inputs: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         return self.module.class_maps(*inputs, **kwargs)

@@ -20,11 +20,11 @@ def interval(line: Mapping[str, Any], key: str, digits: int = 3) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table and an empty one after it; bars in cells are escaped.
+    r"""Lines of a Markdown table and an empty one after it; bars in cells are escaped.
 
     Example:
         >>> table(["a", "b"], [["1", "|t|"]])
-        ['| a | b |', '|---|---|', '| 1 | \\\\|t\\\\| |', '']
+        ['| a | b |', '|---|---|', '| 1 | \\|t\\| |', '']
     """
     cells = [[cell.replace("|", "\\|") for cell in line] for line in (head, *rows)]
     first, *others = (f"| {' | '.join(line)} |" for line in cells)

@@ -1,0 +1,1 @@
+"""The bundle's configs, models and package: found, checked and run."""

@@ -15,9 +15,8 @@ from typing import Any
 from torch import nn
 
 import hrcam_monai
-from hrcam_monai.data.writing import write_json
 from hrcam_monai.utils.distributed import is_main_process
-from hrcam_monai.utils.files import file_hash
+from hrcam_monai.utils.files import file_hash, write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 from hrcam_monai.weights import load_weights
 

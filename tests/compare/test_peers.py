@@ -4,7 +4,7 @@ from monai.networks.nets import DenseNet121
 from monai.visualize import GradCAM
 
 from hrcam_monai.compare.maps import tapped_layers
-from hrcam_monai.compare.peers import PEERS, Unsuited, classifier_layer, peer, raw
+from hrcam_monai.compare.peers import PEERS, UnsuitedError, classifier_layer, peer, raw
 from hrcam_monai.networks import HRCAMNet, StageCNN
 
 
@@ -49,13 +49,13 @@ def test_cam_on_densenet_finds_its_linear_layer():
 
 
 def test_cam_does_not_suit_hrcam():
-    with pytest.raises(Unsuited, match="CAM needs logits from global average pooling and one linear layer"):
+    with pytest.raises(UnsuitedError, match="CAM needs logits from global average pooling and one linear layer"):
         classifier_layer(HRCAMNet(StageCNN(), 2))
 
 
 def test_without_torchcam(monkeypatch, net):
     monkeypatch.setitem(__import__("sys").modules, "torchcam", None)
-    with pytest.raises(Unsuited, match=r"TorchCAM is not installed; pip install hrcam-monai\[compare\]"):
+    with pytest.raises(UnsuitedError, match=r"TorchCAM is not installed; pip install hrcam-monai\[compare\]"):
         PEERS["TorchCAM LayerCAM"].make(net, ["stages.0"])
 
 

@@ -4,7 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from hrcam_monai.data.writing import write_json, write_volume
+from hrcam_monai.data.writing import write_volume
+from hrcam_monai.utils.files import write_json
 
 
 def test_a_volume_is_whole_or_not_there(tmp_path, monkeypatch):

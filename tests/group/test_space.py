@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hrcam_monai.data.sidecar import TOOL
-from hrcam_monai.group.space import NotAligned, check_alignment, on_template, scan_to_template, template
+from hrcam_monai.group.space import NotAlignedError, check_alignment, on_template, scan_to_template, template
 
 
 def volume(affine, shape=(60, 60, 60)):
@@ -38,9 +38,9 @@ def test_the_template_is_aligned_and_what_lies_elsewhere_is_not():
     check_alignment(brain, 4)
     check_alignment(np.where(np.arange(brain.shape[2]) // 2 == 10, brain, np.nan), 4)  # a slab
     check_alignment(np.ones_like(brain), 4)  # a whole head holds the brain
-    with pytest.raises(NotAligned, match=r"only \d+% of its tissue lies in the template's brain; register the scans"):
+    with pytest.raises(NotAlignedError, match=r"only \d+% of its tissue lies in the template's brain; register the scans"):
         check_alignment(np.roll(brain, 12, 1), 4)
-    with pytest.raises(NotAligned, match="only 0% of its tissue"):
+    with pytest.raises(NotAlignedError, match="only 0% of its tissue"):
         check_alignment(np.zeros_like(brain), 4)
 
 

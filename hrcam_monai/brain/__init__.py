@@ -1,7 +1,7 @@
 """Whole heads: is the brain cut out already, and if not, where is it?"""
 
 from hrcam_monai.brain.extraction import NoBrainError, brain_mask
-from hrcam_monai.brain.strip import STRIP, StripBraind, WithinBraind
+from hrcam_monai.brain.strip import HEAD, STRIP, StripBraind, WithinBraind
 from hrcam_monai.brain.stripped import stripped_brain
 
-__all__ = ["STRIP", "NoBrainError", "StripBraind", "WithinBraind", "brain_mask", "stripped_brain"]
+__all__ = ["HEAD", "STRIP", "NoBrainError", "StripBraind", "WithinBraind", "brain_mask", "stripped_brain"]

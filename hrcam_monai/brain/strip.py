@@ -16,6 +16,8 @@ from hrcam_monai.brain.extraction import NoBrainError, brain_mask
 from hrcam_monai.brain.stripped import air_of, stripped_brain
 
 STRIP = ("auto", "always", "never")  # what to do with skulls
+HEAD = "head"  # key of an item, and column of predictions.csv: how its brain came to be cut out
+AS_IT_CAME = "stripped already"
 
 
 class StripBraind(MapTransform):
@@ -27,7 +29,8 @@ class StripBraind(MapTransform):
         keys: of images [1, X, Y, Z] with their affine and, for messages, `file`.
         strip: "auto" leaves a head alone that is stripped already (but for air that is not 0), "always" strips that, too,
             "never" leaves every image as it is.
-        brain_key: of the mask [1, X, Y, Z], uint8, that is kept; None keeps none.
+        brain_key: of the mask [1, X, Y, Z], uint8, that is kept of a brain that was cut out here; None keeps none. With it,
+            `head` tells what was done.
         allow_missing_keys: as in MONAI.
 
     Raises:
@@ -56,22 +59,32 @@ class StripBraind(MapTransform):
                 file = d.get("file", key)
                 raise ValueError(f"{file}: {error} To go on with whole images, set strip to never.") from None
             if self.brain_key:
-                d[self.brain_key] = brain
+                d[HEAD] = AS_IT_CAME if brain is None else f"brain cut out, {_litres(brain):.2f} l"
+                if brain is not None:
+                    d[self.brain_key] = brain
         return d
 
-    def _stripped(self, image: MetaTensor) -> tuple[MetaTensor, MetaTensor]:
+    def _stripped(self, image: MetaTensor) -> tuple[MetaTensor, MetaTensor | None]:
+        """The image with air of 0, and its brain if it was cut out here."""
         values, affine = image[0].cpu().numpy(), np.asarray(image.affine, dtype=float)
         known = None if self.strip == "always" else stripped_brain(values, float(abs(np.linalg.det(affine[:3, :3]))))
+        if known is not None and air_of(values) == 0:
+            return image, None
         if known is None:
             # a worker process must not start CUDA
             device = "cuda" if torch.cuda.is_available() and get_worker_info() is None else "cpu"
-            brain = brain_mask(values, affine, device)
+            inside = brain_mask(values, affine, device)
         else:
-            brain = known
-        mask = MetaTensor(torch.from_numpy(np.ascontiguousarray(brain))[None].to(torch.uint8), meta=dict(image.meta))
-        if known is not None and air_of(values) == 0:
-            return image, mask
-        return MetaTensor(image.as_tensor() * mask.as_tensor(), meta=dict(image.meta)), mask
+            inside = known
+        # air becomes 0 and tissue lies above it, or resampling would mix the brain's edge with values that are no scan's
+        air = air_of(values) if known is not None else min(float(values.min()), 0.0)
+        brain = MetaTensor(torch.from_numpy(np.ascontiguousarray(inside))[None].to(torch.uint8), meta=dict(image.meta))
+        stripped = MetaTensor((image.as_tensor() - air) * brain.as_tensor(), meta=dict(image.meta))
+        return stripped, brain if known is None else None
+
+
+def _litres(mask: MetaTensor) -> float:
+    return float(mask.as_tensor().sum()) * float(abs(np.linalg.det(np.asarray(mask.affine)[:3, :3]))) / 1e6
 
 
 class WithinBraind(MapTransform):
@@ -82,7 +95,7 @@ class WithinBraind(MapTransform):
         brain_key: the mask that `StripBraind` has kept.
     """
 
-    def __init__(self, keys: KeysCollection, brain_key: str = "brain") -> None:
+    def __init__(self, keys: KeysCollection, brain_key: str | None = "brain") -> None:
         super().__init__(keys)
         self.brain_key = brain_key
 

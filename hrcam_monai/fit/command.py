@@ -14,6 +14,7 @@ from hrcam_monai.data.failures import reason
 from hrcam_monai.data.manifest import load_manifest
 from hrcam_monai.engines import calibrate
 from hrcam_monai.fit import fit_head
+from hrcam_monai.input_check import write_input_check
 from hrcam_monai.utils.fingerprint import fingerprint
 from hrcam_monai.weights import load_weights, save_weights
 from hrcam_monai.workflows.configs import find_config
@@ -109,6 +110,9 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
         calibrate(network, parser.get_parsed_content("inferer"), parser.get_parsed_content("validate::dataloader"), device)
     save_weights(network, output / "model.pt")
     write_model_settings(output / "model.pt", parser.get_parsed_content("model_settings"))
+    training = parser.get_parsed_content("train::dataset").items()
+    held_out = parser.get_parsed_content("validate::dataset").items() if manifest.entries.get("validation") else []
+    write_input_check(output / "model.pt", network, training, held_out, parser.get_parsed_content("slice_axis"))
     (output / "backbone.json").write_text(
         json.dumps(overlay_of(parser, network.taps, Path(parser["bundle_root"])), indent=4) + "\n"
     )

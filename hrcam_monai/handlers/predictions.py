@@ -10,6 +10,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from hrcam_monai.brain import HEAD
+from hrcam_monai.input_check import CHECK
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.distributed import gather_rows, is_main_process, process_rank, wait
 from hrcam_monai.utils.files import write_json
@@ -28,10 +30,11 @@ def finished_items(engine: Engine) -> list[Row]:
 
 
 def prediction_row(item: Row, classes: Sequence[str]) -> Row:
-    """One subject's line of predictions.csv: subject, file, class, probability and logit of each class."""
+    """One subject's line of predictions.csv: subject, file, class, probability and logit of each class, and what is unusual."""
     row = {"subject": item["subject"], "file": item["file"], "predicted": classes[item["predicted"]]}
     row |= {f"probability_{c}": float(p) for c, p in zip(classes, item["probabilities"], strict=True)}
-    return row | {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
+    row |= {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
+    return row | {key: item[key] for key in (CHECK, HEAD) if key in item}
 
 
 def read_predictions(output_dir: str | Path) -> list[dict[str, str]]:

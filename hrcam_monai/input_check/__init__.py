@@ -1,7 +1,7 @@
 """Is a scan like those that its network was trained on?"""
 
-from hrcam_monai.input_check.check import CheckInputd, check_file, write_input_check
+from hrcam_monai.input_check.check import CHECK, CheckInputd, check_file, is_unlike, write_input_check
 from hrcam_monai.input_check.descriptors import describe
 from hrcam_monai.input_check.familiar import Familiar
 
-__all__ = ["CheckInputd", "Familiar", "check_file", "describe", "write_input_check"]
+__all__ = ["CHECK", "CheckInputd", "Familiar", "check_file", "describe", "is_unlike", "write_input_check"]

@@ -20,13 +20,24 @@ from hrcam_monai.utils.files import whole
 
 logger = logging.getLogger(__name__)
 CHECK = "input_check"  # key of an item, and column of predictions.csv
-AS_TRAINED, NOT_KNOWN = "as trained", "not known"
+AS_TRAINED, NOT_KNOWN, UNLIKE = "as trained", "not known", "unlike the training scans"
 TOLD = {
     "size": "its size or field of view",
+    "layout": "how it lies or what part it shows",
     "intensities": "its contrast or weighting",
     "grain": "its noise or sharpness",
     "features": "what the network sees in it",
 }
+
+
+def is_unlike(row: Mapping[str, Any]) -> bool:
+    """Whether a line of predictions.csv, or an item, is of a scan that is unlike the training scans.
+
+    Example:
+        >>> is_unlike({"input_check": "unlike the training scans: its noise or sharpness (2.0 x)"}), is_unlike({})
+        (True, False)
+    """
+    return str(row.get(CHECK, "")).startswith(UNLIKE)
 
 
 def check_file(weights: str | Path) -> Path:
@@ -53,10 +64,7 @@ def write_input_check(
         weights: the network's file.
         network: as it was trained.
         training, held_out: items whose `image` is preprocessed, [C, *spatial]; people of one are not in the other.
-        slice_axis: as `describe`.
-
-    Raises:
-        ValueError: too few images; see `Familiar.learn`.
+        slice_axis: as `describe`. With too few images nothing is kept, and that is told.
 
     Example:
         >>> write_input_check("run/model.pt", network, training, validation, slice_axis=2)  # doctest: +SKIP
@@ -73,7 +81,10 @@ def write_input_check(
         return {name: torch.stack([one[name] for one in made]) for name in made[0]} if made else {}
 
     known, other = described(training), described(held_out)
-    learnt = {name: Familiar.learn(known[name], other[name]) for name in known if name in other}
+    if not known or not other or len(known["size"]) < 2:
+        logger.warning("%s: too few images to tell later which scans are unlike them", weights)
+        return
+    learnt = {name: Familiar.learn(vectors, other[name]) for name, vectors in known.items()}
     with whole(check_file(weights)) as partial:
         torch.save({name: {"mean": f.mean, "whiten": f.whiten, "limit": f.limit} for name, f in learnt.items()}, partial)
 
@@ -153,4 +164,4 @@ class CheckInputd(Transform):
             raise ValueError(f"{d.get('file', 'image')}: is unlike the scans that the network was trained on: {found}. Left out.")
         if found:
             logger.warning("%s: is unlike the scans that the network was trained on: %s", d.get("subject", "image"), found)
-        return d | {CHECK: f"unlike the training scans: {found}" if found else AS_TRAINED}
+        return d | {CHECK: f"{UNLIKE}: {found}" if found else AS_TRAINED}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrcam_monai.networks.modes import evaluating
 
-QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+QUANTILES = (0.05, 0.15, 0.25, 0.5, 0.75, 0.85, 0.95, 0.99)  # below, the edge that stripping leaves decides
+PARTS = 4  # of each axis, that the layout tells apart
 BATCH = 32  # slices at once
 
 
@@ -24,9 +26,15 @@ def size_of(image: Tensor) -> Tensor:
 
 
 def intensities_of(image: Tensor) -> Tensor:
-    """Quantiles of the tissue's intensities, [C * 7]; the weighting of a scan and its contrast show here."""
+    """Quantiles of the tissue's intensities, [C * 8]; the weighting of a scan and its contrast show here."""
     at = torch.tensor(QUANTILES, device=image.device)
     return torch.cat([_some(channel[channel != 0]).quantile(at) for channel in image])
+
+
+def layout_of(image: Tensor) -> Tensor:
+    """The mean of each of 4 parts an axis, [4 ** dims]: what lies where, so how a scan is turned and what part it shows."""
+    pool = F.adaptive_avg_pool2d if image.ndim == 3 else F.adaptive_avg_pool3d
+    return pool(image.mean(dim=0, keepdim=True), PARTS).flatten()
 
 
 def grain_of(image: Tensor) -> Tensor:
@@ -74,9 +82,15 @@ def describe(image: Tensor, network: nn.Module, slice_axis: int | None = None) -
         >>> from hrcam_monai.networks import HRCAMNet, StageCNN
         >>> net = HRCAMNet(StageCNN(), 2, spatial_dims=2)
         >>> {name: len(v) for name, v in describe(torch.rand(1, 32, 32), net).items()}
-        {'size': 3, 'intensities': 7, 'grain': 2, 'features': 116}
+        {'size': 3, 'layout': 16, 'intensities': 8, 'grain': 2, 'features': 116}
     """
-    measures: dict[str, Callable[[Tensor], Tensor]] = {"size": size_of, "intensities": intensities_of, "grain": grain_of}
+    image = image.as_subclass(Tensor)  # a MetaTensor's measures would carry its metadata
+    measures: dict[str, Callable[[Tensor], Tensor]] = {
+        "size": size_of,
+        "layout": layout_of,
+        "intensities": intensities_of,
+        "grain": grain_of,
+    }
     if hasattr(network, "features"):
         measures["features"] = lambda x: features_of(x, network, slice_axis)
     return {name: measure(image).float().cpu() for name, measure in measures.items()}

@@ -9,7 +9,8 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
 LEAST = 1e-4  # variance, of vectors scaled to 1: what hardly varies must not divide by zero
-RATE = 0.01  # share of held-out images that lie beyond the limit
+RATE = 0.01  # share of held-out images that lie beyond the limit, but for the allowance
+ALLOWANCE = 1.4  # healthy people of another scanner lie so much further (docs/input_check.md)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class Familiar:
     Attributes:
         mean: [D].
         whiten: [D, D], takes a difference from the mean to one whose length is its Mahalanobis distance.
-        limit: the distance that held-out vectors seldom pass.
+        limit: the distance that vectors of the same kind seldom pass.
     """
 
     mean: Tensor
@@ -27,7 +28,7 @@ class Familiar:
     limit: float
 
     @classmethod
-    def learn(cls, known: Tensor, held_out: Tensor, rate: float = RATE) -> Familiar:
+    def learn(cls, known: Tensor, held_out: Tensor, rate: float = RATE, allowance: float = ALLOWANCE) -> Familiar:
         """From vectors of known images, and of held-out ones, which set the limit.
 
         The covariance is shrunk (Ledoit and Wolf 2004), as there may be few images to a dimension. Distances of this kind
@@ -36,7 +37,8 @@ class Familiar:
         Args:
             known: [N, D].
             held_out: [M, D], of other people.
-            rate: share of the held-out ones that may lie beyond.
+            rate: share of the held-out ones that may lie beyond,
+            allowance: so many times as far.
 
         Raises:
             ValueError: fewer than two known ones, or none held out.
@@ -54,7 +56,7 @@ class Familiar:
         fitted = LedoitWolf(assume_centered=True).fit(((known - mean) / scale).double().numpy())
         spread, axes = torch.linalg.eigh(torch.from_numpy(fitted.covariance_))
         own = cls(mean, (axes / spread.clamp(min=LEAST).sqrt()).T.float() / scale, 1.0)
-        return cls(own.mean, own.whiten, max(float(own.distance(held_out).quantile(1 - rate)), 1.0))
+        return cls(own.mean, own.whiten, max(allowance * float(own.distance(held_out).quantile(1 - rate)), 1.0))
 
     def distance(self, vectors: Tensor) -> Tensor:
         """Mahalanobis distance of vectors [..., D]."""

@@ -22,6 +22,7 @@ from hrcam_monai.data.nifti import check_nifti
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.series import PATIENT, prepared_slices, slice_spacing, source_slices, to_frames
 from hrcam_monai.handlers.predictions import read_predictions
+from hrcam_monai.input_check import is_unlike
 from hrcam_monai.utils.files import whole
 
 if TYPE_CHECKING:
@@ -257,6 +258,8 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False, source: str 
             else:
                 logger.info("%s: its label map is empty, so there is no SEG", subject)
             for kind, derived in objects.items():
+                if is_unlike(row):
+                    derived.SeriesDescription = f"UNLIKE TRAINING SCANS {derived.SeriesDescription}"[:64]
                 with whole(targets[kind]) as partial:
                     derived.save_as(partial, enforce_file_format=True)
         except Exception as error:  # one subject must not stop the others

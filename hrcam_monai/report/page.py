@@ -16,17 +16,22 @@ import torch
 from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
+from hrcam_monai.brain import HEAD
+from hrcam_monai.brain.strip import AS_IT_CAME
 from hrcam_monai.data.manifest import load_manifest, manifest_path
 from hrcam_monai.data.pictures import is_picture, read_picture
 from hrcam_monai.data.reading import read_nifti
 from hrcam_monai.figures import map_panel
 from hrcam_monai.handlers.predictions import read_predictions
+from hrcam_monai.input_check import CHECK, is_unlike
+from hrcam_monai.input_check.check import AS_TRAINED
 from hrcam_monai.transforms.saving import written_map
 from hrcam_monai.transforms.thresholds import evidence_range
 from hrcam_monai.utils.csv_files import read_csv
 from hrcam_monai.utils.distributed import is_main_process
 
 logger = logging.getLogger(__name__)
+ORDINARY = (AS_TRAINED, AS_IT_CAME)  # what need not be said
 VIEWER_MM = 2.0  # voxel size of the page's viewers: a page of many subjects must still open
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#222}
@@ -63,14 +68,19 @@ def along_own_axes(image: SpatialImage) -> SpatialImage:
     return nib.Nifti1Image(np.asarray(near.dataobj), affine)
 
 
-def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, interactive: bool, share: float) -> str | None:
-    """Write the PNG overlay through the map's maximum and return the interactive viewer as HTML, if it is wanted."""
+def _draw_subject(
+    scan: SpatialImage, heat: Any, title: str, overlay: Path, interactive: bool, share: float, brain: SpatialImage | None
+) -> str | None:
+    """Write the PNG overlay through the map's maximum and return the interactive viewer as HTML, if it is wanted.
+
+    A brain that was cut out of its head is outlined, and the map is shown within it.
+    """
     from matplotlib import pyplot as plt
     from nilearn import image, plotting  # imported late: it takes a second
 
     scan, heat = along_own_axes(scan), along_own_axes(heat)
     values, anatomy = (np.ascontiguousarray(i.dataobj) for i in (heat, scan))  # torch takes no mirrored axes
-    head = anatomy != 0
+    head = anatomy != 0 if brain is None else np.ascontiguousarray(along_own_axes(brain).dataobj) > 0
     of = evidence_range(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(head), share)
     above = np.clip(values - of.middle, 0, None) * head
     # through the map's maximum; through the middle of the head where the map has nothing to show
@@ -84,9 +94,11 @@ def _draw_subject(scan: SpatialImage, heat: Any, title: str, overlay: Path, inte
     shown = {"bg_img": background, "cut_coords": tuple(map(float, through)), "threshold": threshold, "black_bg": True}
     style = {"cmap": "inferno", "vmin": 0.0, "vmax": top}
     figure = plt.figure(figsize=(7.3, 2.6))  # one of our own, to be closed: nilearn 0.14 leaves its own open
-    plotting.plot_stat_map(
-        small, **shown, **style, title=title, draw_cross=False, symmetric_cbar=False, figure=figure, output_file=overlay
-    )
+    drawn = plotting.plot_stat_map(small, **shown, **style, title=title, draw_cross=False, symmetric_cbar=False, figure=figure)
+    if brain is not None:
+        outline = image.new_img_like(scan, head.astype(np.float32))
+        drawn.add_contours(image.resample_to_img(outline, background), levels=[0.5], colors="deepskyblue", linewidths=0.7)
+    drawn.savefig(overlay)
     plt.close(figure)
     if not interactive:
         return None
@@ -163,22 +175,29 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
         if heat.is_file():
             overlay = folder / "overlays" / f"{subject}.png"
             title = f"{subject}: {predicted} (p = {probability:.2f})"
+            if is_unlike(row):
+                title += ", not to be trusted"
             if row.get("map_class", predicted) not in ("", predicted):
                 title += f", map of {row['map_class']}"
             room = len(viewers) < max_viewers
             if is_picture(heat):
                 viewer = _draw_picture(row["file"], heat, title, overlay, room, masks.get(row["file"]), share)
             else:
-                viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, room, share)
+                cut = folder / "maps" / f"{subject}_brain.nii.gz"
+                brain: Any = nib.load(cut) if cut.is_file() else None
+                viewer = _draw_subject(read_nifti(row["file"]), nib.load(heat), title, overlay, room, share, brain)
             action = f'<a href="overlays/{html.escape(subject)}.png">overlay</a>'
             if viewer is not None:
                 picture = "data:image/png;base64," + b64encode(overlay.read_bytes()).decode()
                 action = f'<button onclick="show({len(viewers)})">show</button>'
                 viewers.append({"name": title, "page": viewer, "overlay": picture})
         where = f' id="row{len(viewers) - 1}"' if "button" in action else ""
+        said = predicted + (" ?" if is_unlike(row) else "")
+        noted = "; ".join(row[key] for key in (CHECK, HEAD) if row.get(key) and row[key] not in ORDINARY)
         lines.append(
-            f"<tr{where}><td>{html.escape(subject)}</td><td>{html.escape(predicted)}</td>"
-            f'<td class="n">{probability:.3f}</td><td>{action}</td></tr>'
+            f"<tr{where}><td>{html.escape(subject)}</td><td>{html.escape(said)}</td>"
+            f'<td class="n">{probability:.3f}</td><td>{action}</td><td class="{"failed" if is_unlike(row) else "note"}">'
+            f"{html.escape(noted)}</td></tr>"
         )
     failures = folder / "failures.csv"
     failed = [
@@ -196,7 +215,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
         f"in logit units above its median in the head, from {share:.0%} of the way to its maximum on, as in the label maps; "
         "planes pass through its maximum, along the scan's own axes. "
         "Research software; not a diagnosis.</p>"
-        "<table><tr><th>subject</th><th>predicted</th><th>probability</th><th>map</th></tr>"
+        "<table><tr><th>subject</th><th>predicted</th><th>probability</th><th>map</th><th>unusual</th></tr>"
         + "".join(lines)
         + "</table>"
         + (f"<h2>Not processed</h2><ul>{''.join(failed)}</ul>" if failed else "")

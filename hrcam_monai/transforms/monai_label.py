@@ -18,7 +18,9 @@ import numpy as np
 from monai.handlers import CheckpointLoader
 from monai.transforms import Transform
 
+from hrcam_monai.brain import HEAD
 from hrcam_monai.data.slices import visible_slices
+from hrcam_monai.input_check import CHECK
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ class MonaiLabelResultd(Transform):
             for i, (c, p) in enumerate(zip(self.classes, d["probabilities"], strict=True))
         ]
         shown = self.classes[int(d["map_class"])]
-        d["result"] = {"prediction": scores, "predicted_class": self.classes[int(d["predicted"])], "map_class": shown}
+        said = {key: d[key] for key in (CHECK, HEAD) if key in d}
+        d["result"] = {"prediction": scores, "predicted_class": self.classes[int(d["predicted"])], "map_class": shown} | said
         return d
 
 

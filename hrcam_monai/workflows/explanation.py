@@ -145,7 +145,7 @@ def explain(
     load_model(network, weights, parser.get_parsed_content("model_settings"))
     load, steps = split_reading(parser.get_parsed_content("preprocessing"))
     scan = load({"image": str(image)}) if isinstance(image, str | Path) else {"image": _volume(image)}
-    prepared = steps(scan)
+    prepared: Any = steps(scan)
     x = prepared["image"]
     with evaluating(network), torch.no_grad():
         out = parser.get_parsed_content("inferer")(x.as_tensor()[None].to(device), network)

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from hrcam_monai.input_check import CheckInputd, check_file, write_input_check
 from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -15,7 +16,7 @@ def images(count, seed):
     for _ in range(count):
         image = torch.zeros(1, 24, 20, 8)
         image[:, 4:20, 4:16, 1:7] = torch.randn(16, 12, 6, generator=generator)
-        made.append({"image": image})
+        made.append({"image": MetaTensor(image)})
     return made
 
 
@@ -50,6 +51,12 @@ def test_without_a_file_nothing_is_known_and_a_torn_one_is_told(trained, caplog)
     with caplog.at_level(logging.WARNING):
         assert [check(images(1, i)[0])["input_check"] for i in (2, 3)] == ["not known"] * 2
     assert len(caplog.records) == 1
+
+
+def test_too_few_images_are_told(tmp_path, trained, caplog):
+    write_input_check(tmp_path / "other.pt", trained[1], images(1, 0), [], slice_axis=2)
+    assert not check_file(tmp_path / "other.pt").exists()
+    assert caplog.messages == [f"{tmp_path / 'other.pt'}: too few images to tell later which scans are unlike them"]
 
 
 def test_an_exported_network_is_checked_by_the_image_alone(trained):

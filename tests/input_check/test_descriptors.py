@@ -24,7 +24,8 @@ def test_each_kind_of_network_and_image(shape, dims, axis):
     found = describe(brain(*shape), network(dims), axis)
     assert {name: len(v) for name, v in found.items()} == {
         "size": 1 + len(shape),
-        "intensities": 7,
+        "layout": 4 ** len(shape),
+        "intensities": 8,
         "grain": len(shape),
         "features": 10,
     }
@@ -51,4 +52,4 @@ def test_what_each_descriptor_tells():
 def test_empty_images_and_networks_without_features():
     empty = describe(torch.zeros(1, 24, 20, 12), network(), 2)
     assert all(torch.isfinite(v).all() for v in empty.values())
-    assert set(describe(brain(24, 20, 12), torch.nn.Identity(), 2)) == {"size", "intensities", "grain"}
+    assert set(describe(brain(24, 20, 12), torch.nn.Identity(), 2)) == {"size", "layout", "intensities", "grain"}

@@ -10,7 +10,7 @@ def test_held_out_vectors_pass_the_limit_as_seldom_as_asked():
     torch.manual_seed(0)
     mixing = torch.randn(20, 20)
     known, held_out, new = (torch.randn(n, 20) @ mixing for n in (300, 200, 1000))
-    own = Familiar.learn(known, held_out, rate=0.05)
+    own = Familiar.learn(known, held_out, rate=0.05, allowance=1.0)
     assert (own.distance(held_out) > own.limit).float().mean() == pytest.approx(0.05, abs=0.01)
     assert (own.distance(new) > own.limit).float().mean() == pytest.approx(0.05, abs=0.04)
     assert own.excess(known.mean(dim=0) + 20 * mixing[0]) > 1
@@ -18,7 +18,7 @@ def test_held_out_vectors_pass_the_limit_as_seldom_as_asked():
 
 def test_a_direction_in_which_nothing_varies_is_no_fault():
     known = torch.cat([torch.randn(50, 2), torch.ones(50, 1)], dim=1)
-    own = Familiar.learn(known, known)
+    own = Familiar.learn(known, known, allowance=1.0)
     assert own.excess(known[0]) <= 1.01
     assert own.excess(torch.tensor([0.0, 0.0, 5.0])) > 1
 

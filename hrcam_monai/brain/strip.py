@@ -13,11 +13,11 @@ from monai.transforms import MapTransform
 from torch.utils.data import get_worker_info
 
 from hrcam_monai.brain.extraction import NoBrainError, brain_mask
-from hrcam_monai.brain.stripped import air_of, stripped_brain
+from hrcam_monai.brain.stripped import THIN_MM, air_of, stripped_brain
 
 STRIP = ("auto", "always", "never")  # what to do with skulls
 HEAD = "head"  # key of an item, and column of predictions.csv: how its brain came to be cut out
-AS_IT_CAME = "stripped already"
+AS_IT_CAME, TOO_THIN = "stripped already", "too thin to be stripped"
 
 
 class StripBraind(MapTransform):
@@ -27,8 +27,8 @@ class StripBraind(MapTransform):
 
     Args:
         keys: of images [1, X, Y, Z] with their affine and, for messages, `file`.
-        strip: "auto" leaves a head alone that is stripped already (but for air that is not 0), "always" strips that, too,
-            "never" leaves every image as it is.
+        strip: "auto" leaves alone a head that is stripped already (but for air that is not 0) and a thin slab, "always" strips
+            those, too, "never" leaves every image as it is.
         brain_key: of the mask [1, X, Y, Z], uint8, that is kept of a brain that was cut out here; None keeps none. With it,
             `head` tells what was done.
         allow_missing_keys: as in MONAI.
@@ -53,6 +53,10 @@ class StripBraind(MapTransform):
         if self.strip == "never":
             return d
         for key in self.key_iterator(d):
+            if self.strip == "auto" and _thin(d[key]):
+                if self.brain_key:
+                    d[HEAD] = TOO_THIN
+                continue
             try:
                 d[key], brain = self._stripped(d[key])
             except NoBrainError as error:
@@ -81,6 +85,11 @@ class StripBraind(MapTransform):
         brain = MetaTensor(torch.from_numpy(np.ascontiguousarray(inside))[None].to(torch.uint8), meta=dict(image.meta))
         stripped = MetaTensor((image.as_tensor() - air) * brain.as_tensor(), meta=dict(image.meta))
         return stripped, brain if known is None else None
+
+
+def _thin(image: MetaTensor) -> bool:
+    sides = np.array(image.shape[1:]) * np.linalg.norm(np.asarray(image.affine, dtype=float)[:3, :3], axis=0)
+    return bool(sides.min() < THIN_MM)
 
 
 def _litres(mask: MetaTensor) -> float:

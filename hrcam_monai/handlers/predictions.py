@@ -30,11 +30,10 @@ def finished_items(engine: Engine) -> list[Row]:
 
 
 def prediction_row(item: Row, classes: Sequence[str]) -> Row:
-    """One subject's line of predictions.csv: subject, file, class, probability and logit of each class, and what is unusual."""
+    """One subject's line of predictions.csv: subject, file, class, probability and logit of each class."""
     row = {"subject": item["subject"], "file": item["file"], "predicted": classes[item["predicted"]]}
     row |= {f"probability_{c}": float(p) for c, p in zip(classes, item["probabilities"], strict=True)}
-    row |= {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
-    return row | {key: item[key] for key in (CHECK, HEAD) if key in item}
+    return row | {f"logit_{c}": float(z) for c, z in zip(classes, item["logits"], strict=True)}
 
 
 def read_predictions(output_dir: str | Path) -> list[dict[str, str]]:
@@ -149,7 +148,8 @@ class PredictionWriter:
                 engine.failures.add(item["subject"], item["file"], error)  # type: ignore[attr-defined]
                 continue
             shown = {"map_class": self.classes[int(item["map_class"])]} if "map_class" in item else {}
-            self.rows.append(prediction_row(item, self.classes) | shown)
+            noted = {key: item[key] for key in (CHECK, HEAD) if key in item}
+            self.rows.append(prediction_row(item, self.classes) | shown | noted)
             append_csv(self.part, self.rows[-1:])
 
     def finish(self, engine: Engine) -> None:

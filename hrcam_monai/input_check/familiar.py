@@ -8,7 +8,8 @@ import torch
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
-LEAST = 1e-4  # variance, of vectors scaled to 1: what hardly varies must not divide by zero
+LEAST = 0.01  # variance of a direction, of vectors scaled to 1; and a tenth of the mean spread, of an entry: what hardly varies
+# in the training, as a corner of the grid that a head seldom reaches, must not decide
 RATE = 0.01  # share of held-out images that lie beyond the limit, but for the allowance
 ALLOWANCE = 1.4  # healthy people of another scanner lie so much further (docs/input_check.md)
 
@@ -52,7 +53,8 @@ class Familiar:
         """
         if len(known) < 2 or not len(held_out):
             raise ValueError(f"{len(known)} known images and {len(held_out)} held out; two and one are needed at least.")
-        mean, scale = known.mean(dim=0), known.std(dim=0).clamp(min=1e-6)
+        mean, scale = known.mean(dim=0), known.std(dim=0)
+        scale = scale.clamp(min=max(LEAST**0.5 * float(scale.mean()), 1e-6))
         fitted = LedoitWolf(assume_centered=True).fit(((known - mean) / scale).double().numpy())
         spread, axes = torch.linalg.eigh(torch.from_numpy(fitted.covariance_))
         own = cls(mean, (axes / spread.clamp(min=LEAST).sqrt()).T.float() / scale, 1.0)

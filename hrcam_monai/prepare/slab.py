@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hrcam_monai.brain.stripped import THIN_MM
 from hrcam_monai.data.itk_images import FLIP, itk_types, lps_affine
 from hrcam_monai.prepare.registration import (
     FINE,
@@ -24,7 +25,6 @@ from hrcam_monai.prepare.registration import (
 )
 
 MIN_SLAB_SIMILARITY = 0.065  # docs/prepare.md says what was measured
-THIN_MM = 80.0  # a scan whose shortest side is less shows a part of a brain
 RISES = (-10.0, 0.0, 10.0)  # mm along the stack: how far from the slab's middle the structure may lie
 COARSE: Levels = [(2, 4.0)]
 REFINED = 3  # starts that are followed to the end

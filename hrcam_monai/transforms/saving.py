@@ -59,6 +59,8 @@ class SaveBehindd(SaveImaged):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        if self.allow_missing_keys and not any(key in d for key in self.keys):
+            return d
         kept = {k: v for k, v in d.items() if k != "written"}
         save = self._picture if is_picture(str(d.get("file", ""))) else super().__call__
         return {**d, "written": [*d.get("written", ()), self.pool.submit(save, kept)]}

@@ -34,6 +34,9 @@ def test_a_stripped_head_is_left_alone_but_for_its_air(monkeypatch):
         assert made["head"] == "stripped already"
     whole = item(image, affine)
     assert StripBraind("image", strip="never")(whole) == whole
+    slab = item(image[:, :, 30:50], affine)
+    made = StripBraind("image", brain_key="brain")(slab)
+    assert made == slab | {"head": "too thin to be stripped"}
 
 
 def test_always_strips_again_and_what_fails_names_the_file():

@@ -48,6 +48,8 @@ def test_every_subject_has_its_row_map_label_and_overlay(done, cohort):
         "logit_normal",
         "logit_abnormal",
         "map_class",
+        "input_check",
+        "head",
     ]
     for row in table:
         assert float(row["probability_normal"]) + float(row["probability_abnormal"]) == pytest.approx(1, abs=1e-5)

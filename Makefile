@@ -6,6 +6,8 @@ WORK ?= work
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -W ignore -m monai.bundle run --bundle_root $(CURDIR)/bundle
 STAMP := $(VENV)/.installed
+# `$(STAGE) NAME COMMAND` runs a command and tells how long it took
+STAGE := bash -c 'SECONDS=0; "$$@"; status=$$?; echo "stage $$0: $$((SECONDS / 60)) min $$((SECONDS % 60)) s"; exit $$status'
 
 .DEFAULT_GOAL := help
 
@@ -15,10 +17,14 @@ help: ## List the targets
 
 # torch first and pinned: an unpinned torch pulls gigabytes of CUDA libraries
 $(STAMP): setup.cfg constraints.txt
+	@$(STAGE) install $(MAKE) --no-print-directory packages
+	touch $@
+
+.PHONY: packages
+packages:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[test]
-	touch $@
 
 .PHONY: install
 install: $(STAMP) ## Install the package and what it needs into .venv
@@ -175,8 +181,13 @@ figure: $(STAMP) ## The README's picture: HR-CAM beside other maps on new heads
 	$(BIN)/python benchmarks/picture.py --cohort $(WORK)/figure --grade plain --grade moderate --grade faint
 
 .PHONY: test
-test: $(STAMP) lint ## Run every check: ruff, mypy, unit tests, bundle runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=40
+test: $(STAMP) ## Run every check: ruff, mypy, unit tests, bundle runs; the minutes of each stage are told
+	@$(STAGE) lint $(MAKE) --no-print-directory lint
+	@$(STAGE) tests $(BIN)/python -m pytest -n 2 --dist loadfile --durations=40
+
+.PHONY: fast
+fast: $(STAMP) ## The tests that take seconds each
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 # MONAI Label brings 8 GB of packages, and its DICOM SEG package needs pydicom 2: an environment of its own
 LABEL := $(VENV)-monailabel

@@ -10,12 +10,27 @@ from hrcam_monai.cli.dicom import dicom
 from hrcam_monai.cli.fit_head import fit_head
 from hrcam_monai.cli.group import group
 from hrcam_monai.cli.infer import evaluate, infer
+from hrcam_monai.cli.learn_inputs import learn_inputs
 from hrcam_monai.cli.package import package, verify
 from hrcam_monai.cli.prepare import prepare
 from hrcam_monai.cli.report import report
 from hrcam_monai.cli.simulate import simulate
 
-COMMANDS = (simulate, prepare, infer, evaluate, report, dicom, fit_head, compare, cross_validate, group, package, verify)
+COMMANDS = (
+    simulate,
+    prepare,
+    infer,
+    evaluate,
+    report,
+    dicom,
+    fit_head,
+    learn_inputs,
+    compare,
+    cross_validate,
+    group,
+    package,
+    verify,
+)
 app = typer.Typer(
     help="The few commands that `python -m monai.bundle` has no verb for.",
     no_args_is_help=True,

@@ -10,7 +10,7 @@ from typing import Any
 from hrcam_monai.utils import tables
 from hrcam_monai.utils.environment import environment
 
-__all__ = ["MIDBRAIN", "OURS", "PLAIN", "RESULTS", "ROOT", "environment", "table", "write_json"]
+__all__ = ["MIDBRAIN", "OURS", "PLAIN", "RESULTS", "ROOT", "environment", "fill", "table", "write_json"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -28,3 +28,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     return "\n".join(tables.table(head, rows))
+
+
+def fill(page: Path, name: str, text: str) -> None:
+    """Put a table into a page of the documents, between `<!-- NAME -->` and `<!-- end of NAME -->`."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, rest = page.read_text().split(start)
+    page.write_text(f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from common import RESULTS, ROOT, table
+from common import RESULTS, ROOT, fill, table
 from tumour_scores import EDGES, FITTED, OURS, RIVAL
 from tumours import CLASSES
 
@@ -207,11 +207,8 @@ def main(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = RESULTS / "tumours",
 ) -> None:
     """Fill in the tables between their marks."""
-    text = page.read_text()
     for name in CLASSES:
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        text = re.sub(rf"{start}.*?{end}", lambda _: f"{start}\n{section(name, results)}\n{end}", text, flags=re.DOTALL)  # noqa: B023
-    page.write_text(text)
+        fill(page, name, section(name, results))
     typer.echo(f"page: {page}")
 
 

@@ -20,7 +20,7 @@ import nibabel as nib
 import numpy as np
 import torch
 import typer
-from common import RESULTS, ROOT, environment, table, write_json
+from common import RESULTS, ROOT, environment, fill, table, write_json
 from scipy.ndimage import gaussian_filter
 
 from hrcam_monai.brain import NoBrainError, brain_mask
@@ -35,6 +35,7 @@ SCANS = {  # of the real data, by the name that they get
     "BraTS_1_T1CE": BRATS.format(1, "T1c_subtrMeanDivStd"),
     "BraTS_2_T1CE": BRATS.format(2, "T1c_subtrMeanDivStd"),
 }
+MADE = "By `python benchmarks/whole_heads.py --data ../shared/data` on {machine}, one thread; {versions}."
 HEALTHY = "oasis_healthy_t1/*.nii.gz"
 
 
@@ -120,7 +121,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of the real data.")],
     work: Annotated[Path, typer.Option(help="Folder of what is made.")] = ROOT / "work" / "whole_heads",
 ) -> None:
-    """Run and print both tables, and write benchmarks/results/whole_heads.json."""
+    """Run, print both tables and put them into docs/whole_heads.md, and write benchmarks/results/whole_heads.json."""
     torch.set_num_threads(1)
     if not data.is_dir():
         typer.echo(f"no real data at {data}; nothing is measured.")
@@ -128,6 +129,7 @@ def main(
     folder_of(data, work / "in")
     content = {**environment(0), "answers": answers(work / "in", work / "out"), "strips": strips(data)}
     write_json(RESULTS / "whole_heads.json", content)
+    fill(ROOT / "docs" / "whole_heads.md", "whole_heads", f"{MADE.format(**content)}\n\n{tables(content)}")
     typer.echo(tables(content))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 LEAST = 0.01  # variance of a direction, of vectors scaled to 1; and a tenth of the mean spread, of an entry: what hardly varies
 # in the training, as a corner of the grid that a head seldom reaches, must not decide
 RATE = 0.01  # share of held-out images that lie beyond the limit, but for the allowance
-ALLOWANCE = 1.4  # healthy people of another scanner lie so much further (docs/input_check.md)
+ALLOWANCE = 1.4  # room for healthy people of other scanners (docs/whole_heads.md)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ SCANS = {  # of the real data, by the name that they get
     "BraTS_1_T1CE": BRATS.format(1, "T1c_subtrMeanDivStd"),
     "BraTS_2_T1CE": BRATS.format(2, "T1c_subtrMeanDivStd"),
 }
-MADE = "By `python benchmarks/whole_heads.py --data ../shared/data` on {machine}, one thread; {versions}."
+MADE = "By `python benchmarks/whole_heads.py --data ../shared/data` on one thread of {cpu}; {versions}."
 HEALTHY = "oasis_healthy_t1/*.nii.gz"
 
 
@@ -129,7 +129,9 @@ def main(
     folder_of(data, work / "in")
     content = {**environment(0), "answers": answers(work / "in", work / "out"), "strips": strips(data)}
     write_json(RESULTS / "whole_heads.json", content)
-    fill(ROOT / "docs" / "whole_heads.md", "whole_heads", f"{MADE.format(**content)}\n\n{tables(content)}")
+    versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
+    made_by = MADE.format(cpu=content["machine"]["cpu"], versions=versions)
+    fill(ROOT / "docs" / "whole_heads.md", "whole_heads", f"{made_by}\n\n{tables(content)}")
     typer.echo(tables(content))
 
 

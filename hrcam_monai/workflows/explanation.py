@@ -15,6 +15,8 @@ from torch import Tensor
 
 from hrcam_monai.data.pictures import AFFINE, write_picture
 from hrcam_monai.figures import map_panel
+from hrcam_monai.input_check import CHECK, CheckInputd, is_unlike
+from hrcam_monai.input_check.check import NOT_KNOWN
 from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.transforms import split_reading
@@ -40,6 +42,8 @@ class Explanation:
             class's logit.
         image: [C, *spatial].
         threshold: from which share of the way between a map's median and its maximum on it counts, in pictures.
+        input_check: "as trained", or in what the image is unlike those that the network was trained on; "not known" where
+            nothing is kept of these.
     """
 
     classes: tuple[str, ...]
@@ -48,6 +52,7 @@ class Explanation:
     maps: MetaTensor
     image: MetaTensor
     threshold: float = 0.5
+    input_check: str = NOT_KNOWN
 
     @property
     def predicted(self) -> str:
@@ -95,6 +100,8 @@ class Explanation:
         if heat.ndim == 3 and self.maps.affine[1, 1] < 0:  # rows downwards, as pictures have them
             heat, image = heat[:, ::-1], image[:, ::-1]
         title = f"{name}, p {float(self.probabilities[self.classes.index(name)]):.2f}"
+        if is_unlike({CHECK: self.input_check}):
+            title += ", not to be trusted"
         values, head = (torch.from_numpy(np.ascontiguousarray(a)) for a in (heat, image != 0))
         of = evidence_range(values, head, self.threshold)
         return map_panel(image, heat, title, floor=of.middle, shown=self.threshold)
@@ -152,9 +159,9 @@ def explain(
     heat = MetaTensor(out["maps"][0].float().cpu(), meta=dict(x.meta), applied_operations=x.applied_operations)
     back = Invertd("maps", steps, orig_keys="image", nearest_interp=False, to_tensor=True)
     maps = back({**prepared, "maps": heat})["maps"]
-    return _explanation(
-        parser.get_parsed_content("classes"), out["logits"][0], maps, scan["image"], parser.get_parsed_content("map_threshold")
-    )
+    check = CheckInputd(weights, network, parser.get_parsed_content("slice_axis"))({"image": x.to(device)})[CHECK]
+    named, threshold = (parser.get_parsed_content(key) for key in ("classes", "map_threshold"))
+    return _explanation(named, out["logits"][0], maps, scan["image"], threshold, check)
 
 
 def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None) -> Explanation:
@@ -172,10 +179,15 @@ def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None)
 
 
 def _explanation(
-    classes: Sequence[str], logits: Tensor, maps: MetaTensor, image: MetaTensor, threshold: float = 0.5
+    classes: Sequence[str],
+    logits: Tensor,
+    maps: MetaTensor,
+    image: MetaTensor,
+    threshold: float = 0.5,
+    input_check: str = NOT_KNOWN,
 ) -> Explanation:
     logits, shown = logits.float().cpu(), MetaTensor(image.as_tensor().cpu(), affine=image.affine)  # pictures are drawn on a CPU
-    return Explanation(tuple(classes), logits, logits.softmax(0), maps, shown, threshold)
+    return Explanation(tuple(classes), logits, logits.softmax(0), maps, shown, threshold, input_check)
 
 
 def _volume(image: Any) -> MetaTensor:

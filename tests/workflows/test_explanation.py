@@ -28,12 +28,18 @@ def test_a_picture_needs_its_model_folder_alone(tmp_path):
     assert found.classes == ("meningioma", "glioma", "pituitary")
     assert found.predicted in found.classes
     assert float(found.probabilities.sum()) == pytest.approx(1)
+    assert found.input_check == "as trained"
     assert found.maps.shape == (3, *reversed(Image.open(SLICE).size), 1)
     files = found.save(tmp_path, "slice")
     assert [f.name for f in files][:3] == ["slice_meningioma.tif", "slice_glioma.tif", "slice_pituitary.tif"]
     pixels = np.asarray(Image.open(files[0]))
     np.testing.assert_allclose(pixels.T, found.maps[0, ..., 0])
     assert files[-1].name == f"slice_{found.predicted}.png"
+
+
+def test_a_picture_of_something_else_is_told(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (256, 256)).astype(np.uint8)
+    assert explain(MODELS / "brain_tumor_t1ce", noise).input_check.startswith("unlike the training scans: ")
 
 
 def test_the_pixels_of_a_picture_give_what_its_file_gives():

@@ -23,10 +23,10 @@ import typer
 from common import RESULTS, ROOT, environment, write_json
 from monai.bundle import ConfigParser
 from monai.data import DataLoader
-from monai.transforms import SaveImaged
 from tqdm import tqdm
 
 from hrcam_monai.transforms import LoadScand
+from hrcam_monai.transforms.saving import SaveBehindd
 from hrcam_monai.weights import load_weights
 
 BUNDLE = ROOT / "bundle"
@@ -129,8 +129,8 @@ class Chain:
             "read": [t for t in before if isinstance(t, LoadScand)],
             "preprocess": [t for t in before if not isinstance(t, LoadScand)],
             "network": [self.network],
-            "postprocess": [t for t in after if not isinstance(t, SaveImaged)],
-            "write": [*(t for t in after if isinstance(t, SaveImaged)), written],
+            "postprocess": [t for t in after if not isinstance(t, SaveBehindd)],
+            "write": [*(t for t in after if isinstance(t, SaveBehindd)), written],
         }
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 
 from hrcam_monai.metrics.cohort import finding_groups, told_from
+from hrcam_monai.utils.files import whole
 
 SHOWN = 0.25  # voxels below this share of the map's maximum stay clear
 
@@ -103,4 +104,5 @@ def evaluation_figure(
     else:
         right.axis("off")
         right.text(0.5, 0.5, "no masks: localisation not scored", ha="center")
-    figure.savefig(path, dpi=110)
+    with whole(Path(path)) as partial:
+        figure.savefig(partial, dpi=110)

@@ -13,6 +13,7 @@ from ignite.handlers import Checkpoint
 from torch import Tensor, nn
 
 from hrcam_monai.utils.distributed import is_main_process, wait
+from hrcam_monai.utils.files import write_tensors
 
 logger = logging.getLogger(__name__)
 # where training loops keep a state dict: Lightning, timm, Ignite, nnU-Net, plain scripts
@@ -122,5 +123,5 @@ def save_weights(network: nn.Module, path: str | Path) -> None:
     """Save a network's state dictionary, that of the network itself under DDP, on the main process only."""
     if is_main_process():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(getattr(network, "module", network).state_dict(), path)
+        write_tensors(getattr(network, "module", network).state_dict(), Path(path))
         logger.info("weights: %s", path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -49,6 +51,26 @@ def head(tmp_path: Path) -> Path:
     path = tmp_path / "head.nii.gz"
     save_head(path)
     return path
+
+
+@contextmanager
+def _no_room(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes: to whoever writes it is as a full disk, for C code, too."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def no_room() -> Callable[[int], AbstractContextManager[None]]:
+    """`with no_room(100):` is as a disk on which no file of more than 100 bytes has room."""
+    pytest.importorskip("resource")
+    return _no_room
 
 
 def save_head(path: Path, shape: tuple[int, ...] = (20, 24, 16), affine: np.ndarray | None = None) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Annotated
+
 import typer
 
 from hrcam_monai.cli.compare import compare
@@ -40,8 +43,16 @@ app = typer.Typer(
 
 
 @app.callback()
-def main() -> None:
+def main(
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read files behind symbolic links that leave the data folder, too.")
+    ] = False,
+) -> None:
     """HR-CAM for MONAI. Train, evaluate and infer with `python -m monai.bundle run`."""
+    if follow_links:
+        from hrcam_monai.data.links import FOLLOW
+
+        os.environ[FOLLOW] = "1"
 
 
 for command in COMMANDS:

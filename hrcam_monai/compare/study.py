@@ -26,7 +26,7 @@ from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.transforms.regions import side_scores
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.environment import environment
-from hrcam_monai.utils.files import write_json
+from hrcam_monai.utils.files import write_json, write_text
 
 logger = logging.getLogger(__name__)
 SLAB = 8  # slices of a volume on which faithfulness is measured: those where the network sees most
@@ -139,7 +139,7 @@ class Comparison:
         summary["notes"] = {n: PEERS[n].notes for p in self.peers.values() for n in p.made if PEERS[n].notes}
         summary["left_out"] = {f"{n} ({name})": why for name, p in self.peers.items() for n, why in p.left_out.items()}
         write_json(summary, self.folder / "comparison.json")
-        (self.folder / "comparison.md").write_text(markdown(summary))
+        write_text(self.folder / "comparison.md", markdown(summary))
         summary_figure(summary, self.folder / "summary.png")
         return summary
 

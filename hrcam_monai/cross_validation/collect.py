@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -10,14 +11,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai.data.failures import Failures
+from hrcam_monai.data.failures import Failures, reason
 from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.utils.csv_files import read_csv, write_csv
 
 Row = dict[str, Any]
 
 
-def pooled_predictions(output: Path, folders: Sequence[Path], entries: Iterable[Row], classes: Sequence[str]) -> list[Row]:
+def check_tables(folder: Path) -> None:
+    """See that the tables of a fold can be read, so that one that is damaged costs no more than its fold.
+
+    Raises:
+        ValueError, OSError: they cannot.
+    """
+    for path in (folder / "inference" / "predictions.csv", folder / "evaluation" / "per_subject.csv"):
+        try:
+            rows = read_csv(path)
+            if not all(row["file"] and 0 <= float(row[f"probability_{row['predicted']}"]) <= 1 for row in rows):
+                raise ValueError("a line is cut")
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise ValueError(f"{path}: cannot be read ({reason(error)}); remove {folder}, and call again.") from None
+
+
+def pooled_predictions(output: Path, folders: Mapping[int, Path], entries: Iterable[Row], classes: Sequence[str]) -> list[Row]:
     """`predictions.csv` of all folds, with the columns `fold` and `label`, sorted by subject.
 
     Returns:
@@ -25,7 +41,7 @@ def pooled_predictions(output: Path, folders: Sequence[Path], entries: Iterable[
     """
     by_file = {entry["image"]: entry for entry in entries}
     rows: list[Row] = []
-    for number, folder in enumerate(folders):
+    for number, folder in folders.items():
         for row in read_predictions(folder / "inference"):
             label = classes[by_file[row["file"]]["label"]]
             rows.append({"subject": row["subject"], "file": row["file"], "fold": number, "label": label, **row})
@@ -34,7 +50,7 @@ def pooled_predictions(output: Path, folders: Sequence[Path], entries: Iterable[
     return [row | {"subject": by_file[row["file"]]["subject"]} for row in rows]
 
 
-def pooled_scores(output: Path, folders: Sequence[Path], entries: Iterable[Row]) -> list[Row]:
+def pooled_scores(output: Path, folders: Mapping[int, Path], entries: Iterable[Row]) -> list[Row]:
     """`per_subject.csv` of all folds, with the column `fold`: localisation on the map of each subject's own class.
 
     Returns:
@@ -42,7 +58,7 @@ def pooled_scores(output: Path, folders: Sequence[Path], entries: Iterable[Row])
     """
     by_file = {entry["image"]: entry["subject"] for entry in entries}
     rows: list[Row] = []
-    for number, folder in enumerate(folders):
+    for number, folder in folders.items():
         table = folder / "evaluation" / "per_subject.csv"
         rows += [{"fold": number, **row} for row in (read_csv(table) if table.is_file() else [])]
     rows.sort(key=lambda row: row["subject"])
@@ -55,7 +71,7 @@ def pooled_scores(output: Path, folders: Sequence[Path], entries: Iterable[Row])
     ]
 
 
-def link_maps(output: Path, folders: Sequence[Path]) -> None:
+def link_maps(output: Path, folders: Iterable[Path]) -> None:
     """The maps of all folds in `maps/`, as links where the file system has them."""
     (output / "maps").mkdir(exist_ok=True)
     for folder in folders:
@@ -68,7 +84,7 @@ def link_maps(output: Path, folders: Sequence[Path]) -> None:
                 shutil.copy2(source, target)
 
 
-def note_failures(folders: Sequence[Path], failures: Failures) -> None:
+def note_failures(folders: Iterable[Path], failures: Failures) -> None:
     """Every failure of the folds once, whatever workflows told it."""
     seen = {(f.subject, f.file, f.error) for f in failures.found}
     for folder in folders:
@@ -80,7 +96,7 @@ def note_failures(folders: Sequence[Path], failures: Failures) -> None:
                     failures.add(*key)
 
 
-def fold_warnings(folders: Sequence[Path]) -> list[str]:
+def fold_warnings(folders: Iterable[Path]) -> list[str]:
     """What the evaluation of each fold warns of."""
     found = []
     for folder in folders:

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from hrcam_monai.cross_validation.collect import check_tables
 from hrcam_monai.cross_validation.configs import WORKFLOWS
 from hrcam_monai.utils.files import write_json
+from hrcam_monai.workflows.command_line import LIFELINE
 
 # where each workflow writes, below the fold's folder, and the file that it writes last
 FOLDERS = {"train": "", "evaluate": "evaluation", "inference": "inference"}
@@ -28,20 +29,21 @@ class FoldRun:
         bundle_root: folder of the bundle.
         files: configs of each workflow.
         seed: of training.
-        lock: stream that the processes inherit, see `settings.alone`.
     """
 
     folder: Path
     bundle_root: Path
     files: Mapping[str, Sequence[Path]]
     seed: int
-    lock: IO[str] | None = None
 
     @property
     def finished(self) -> list[str]:
         """The workflows that have been run to their end."""
         path = self.folder / "finished.json"
-        return json.loads(path.read_text()) if path.is_file() else []
+        try:
+            return list(json.loads(path.read_text())) if path.is_file() else []
+        except ValueError as error:
+            raise ValueError(f"{path}: cannot be read ({error}); remove {self.folder}, and call again.") from None
 
     def command(self, workflow: str) -> list[str]:
         """The command line of one workflow; it can be run by hand as well."""
@@ -67,6 +69,7 @@ class FoldRun:
 
         Raises:
             RuntimeError: a workflow ended before its last file; the message names the log.
+            ValueError, OSError: what the fold holds cannot be read.
         """
         finished = self.finished
         for workflow in WORKFLOWS:
@@ -75,21 +78,27 @@ class FoldRun:
                 self._one(workflow, gpu)
                 finished.append(workflow)
                 write_json(finished, self.folder / "finished.json")
+        check_tables(self.folder)
 
     def _one(self, workflow: str, gpu: str | None) -> None:
         out = self.folder / FOLDERS[workflow]
         (out / LAST[workflow]).unlink(missing_ok=True)
         chosen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-        passed = () if self.lock is None else (self.lock.fileno(),)
         log = self.folder / "log.txt"
         with log.open("a") as stream:
             start = stream.tell()
-            code = subprocess.run(
-                self.command(workflow), stdout=stream, stderr=subprocess.STDOUT, env=os.environ | chosen, pass_fds=passed
-            ).returncode
+            # the pipe is open as long as this process lives, however it ends: then the other ends, too
+            with subprocess.Popen(
+                self.command(workflow),
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=os.environ | chosen | {LIFELINE: "stdin"},
+            ) as process:
+                code = process.wait()
         # status 1 with the last file there: some subjects failed, and failures.csv names them
-        told = code == 1 and (out / LAST[workflow]).is_file() and (out / "failures.csv").is_file()
-        if code and not told:
+        noted = code == 1 and (out / LAST[workflow]).is_file() and (out / "failures.csv").is_file()
+        if code and not noted:
             raise RuntimeError(f"{self.folder.name}: {workflow} ended with status {code}{last_error(log, start)}; see {log}.")
 
 

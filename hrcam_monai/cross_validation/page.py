@@ -13,8 +13,11 @@ from hrcam_monai.utils.tables import interval, table
 def markdown(summary: Mapping[str, Any]) -> str:
     """The page: predictions, differences to the baselines, folds, localisation, and what was left out."""
     lines = {"network": summary["network"], **summary["baselines"]}
-    folds = summary["network"]["fold_auc"]
-    text = [f"# Cross-validation, {summary['network']['subjects']} subjects, {len(folds)} folds", ""]
+    folds = sorted({k for line in lines.values() for k in line["folds"]})
+    failed = summary.get("failed_folds", {})
+    count = f"{len(summary['network']['folds'])} of {len(folds)} folds" if failed else f"{len(folds)} folds"
+    text = [f"# Cross-validation, {summary['network']['subjects']} subjects, {count}", ""]
+    text += [f"- **{name} is missing**: {why}" for name, why in failed.items()] + ([""] if failed else [])
     text += table(
         ["", "n", *[name.replace("_", " ").replace("auc", "AUC") for name in MEASURES], "mean AUC of folds", "p of AUC"],
         [
@@ -42,8 +45,12 @@ def markdown(summary: Mapping[str, Any]) -> str:
         text += ["Paired: network and baseline on the same subjects in every draw.", ""]
     text += ["## AUC of each fold", ""]
     text += table(
-        ["", *[str(i) for i in range(len(folds))]],
-        [[name, *[f"{a:.3f}" for a in line["fold_auc"]]] for name, line in lines.items()],
+        ["", *map(str, folds)],
+        [
+            [name, *[f"{own[k]:.3f}" if k in own else "missing" for k in folds]]
+            for name, line in lines.items()
+            for own in [dict(zip(line["folds"], line["fold_auc"], strict=True))]
+        ],
     )
     found = summary.get("localization", {})
     if found.get("subjects_with_mask"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +36,18 @@ from hrcam_monai.cross_validation.configs import (
 from hrcam_monai.cross_validation.fold_run import FoldRun
 from hrcam_monai.cross_validation.folds import assign_folds, check_size, fold_manifest, subject_labels
 from hrcam_monai.cross_validation.page import markdown
-from hrcam_monai.cross_validation.settings import MAPS, alone, enter
+from hrcam_monai.cross_validation.settings import MAPS, enter
 from hrcam_monai.cross_validation.summary import cross_validation_summary
-from hrcam_monai.data.failures import Failures
+from hrcam_monai.data.failures import Failures, reason, writable_folder
 from hrcam_monai.data.manifest import Manifest, ManifestError, load_manifest
 from hrcam_monai.handlers.evaluation import evaluation_summary
 from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.environment import environment
-from hrcam_monai.utils.files import write_json
+from hrcam_monai.utils.files import OutputError, write_json, write_text
 from hrcam_monai.utils.fingerprint import fingerprint
+from hrcam_monai.utils.folder_lock import lock_folder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,21 @@ def deal(dataset_dir: Path, folds: int, seed: int) -> Cohort:
     return Cohort(manifest, labels, assign_folds(labels, folds, seed))
 
 
-def run_folds(runs: Sequence[FoldRun], gpus: Sequence[str]) -> None:
-    """Run folds one after another, or one on each GPU at a time; after an error no further one is begun.
+def run_folds(runs: Sequence[FoldRun], gpus: Sequence[str]) -> dict[str, str]:
+    """Run folds one after another, or one on each GPU at a time; one that fails costs itself.
+
+    Returns:
+        of the folds that could not be run to their end, what was wrong.
 
     Raises:
-        RuntimeError: a fold could not be run to its end.
+        RuntimeError: that is so of all.
+        OutputError: a file cannot be written; no further fold is begun.
     """
+    failed: dict[str, str] = {}
     free: SimpleQueue[str | None] = SimpleQueue()
     for gpu in gpus or (None,):
         free.put(gpu)
-    stop = Event()  # set after an error and by ctrl-c: what runs already comes to its end, nothing more is begun
+    stop = Event()  # set where none would fare better, and by ctrl-c: what runs already comes to its end, nothing more is begun
     with tqdm(total=len(runs), desc="cross-validate", unit="fold") as bar, ThreadPoolExecutor(max(1, len(gpus))) as pool:
 
         def work(run: FoldRun) -> None:
@@ -105,12 +114,15 @@ def run_folds(runs: Sequence[FoldRun], gpus: Sequence[str]) -> None:
             gpu = free.get()
             try:
                 run.run(gpu, lambda workflow: bar.set_postfix_str(f"{run.folder.name}: {workflow}"))
-                bar.update()
-            except BaseException:
+            except OutputError:
                 stop.set()
                 raise
+            except Exception as error:
+                failed[run.folder.name] = reason(error)
+                logger.error("%s left out: %s", run.folder.name, failed[run.folder.name])
             finally:
                 free.put(gpu)
+                bar.update()
 
         try:
             for future in as_completed([pool.submit(work, run) for run in runs]):
@@ -118,23 +130,29 @@ def run_folds(runs: Sequence[FoldRun], gpus: Sequence[str]) -> None:
         except BaseException:
             stop.set()
             raise
+    if len(failed) == len(runs):
+        raise RuntimeError(next(iter(failed.values())))
+    return dict(sorted(failed.items()))
 
 
-def pool_folds(output: Path, cohort: Cohort, files: Sequence[Path], baselines: bool, seed: int) -> dict[str, Any]:
-    """Tables, maps, baselines and numbers of all folds.
+def pool_folds(
+    output: Path, cohort: Cohort, files: Sequence[Path], baselines: bool, seed: int, failed: Mapping[str, str]
+) -> dict[str, Any]:
+    """Tables, maps, baselines and numbers of all folds but the failed ones.
 
     Raises:
-        SystemExit: status 1 at the end, if subjects could not be processed.
+        SystemExit: status 1 at the end, if subjects or folds could not be processed.
     """
     from hrcam_monai.report import write_report
 
-    folders = [output / f"fold_{i}" for i in range(len(cohort.folds))]
+    every = {i: output / f"fold_{i}" for i in range(len(cohort.folds))}
+    folders = {i: folder for i, folder in every.items() if folder.name not in failed}
     classes = cohort.manifest.classes
     failures = Failures(output, cohort.manifest.failures)
-    note_failures(folders, failures)
+    note_failures(every.values(), failures)
     rows = pooled_predictions(output, folders, cohort.entries, classes)
     scored = pooled_scores(output, folders, cohort.entries)
-    link_maps(output, folders)
+    link_maps(output, folders.values())
     beside: dict[str, list[dict[str, Any]]] = {}
     left_out: dict[str, str] = {}
     parser = ConfigParser(load(files))
@@ -148,13 +166,17 @@ def pool_folds(output: Path, cohort: Cohort, files: Sequence[Path], baselines: b
     located = evaluation_summary(scored, classes, seed, bool(parser.get("first_is_finding")))
     summary |= {key: located[key] for key in ("localization", "groups")}
     summary["notes"] = {name: BASELINES[name].notes for name in beside if BASELINES[name].notes}
-    summary |= {"left_out": left_out, "warnings": fold_warnings(folders)}
+    summary |= {"left_out": left_out, "warnings": fold_warnings(folders.values()), "failed_folds": dict(failed)}
     write_json(summary, output / "metrics.json")
-    (output / "cross_validation.md").write_text(markdown(summary))
+    write_text(output / "cross_validation.md", markdown(summary))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nilearn's, of maps with nothing above zero
         write_report(output)
+    if failed:
+        logger.error("%d of %d folds could not be processed; a second call runs them alone", len(failed), len(every))
     failures.finish()
+    if failed:
+        raise SystemExit(1)
     return summary
 
 
@@ -191,8 +213,8 @@ def cross_validate(
 
     Raises:
         ManifestError, ValueError, FileNotFoundError: an option, the manifest or a config cannot be used.
-        RuntimeError: a fold could not be run to its end; a second call goes on.
-        SystemExit: status 1 at the end, if subjects could not be processed.
+        RuntimeError: no fold could be run to its end; a second call goes on.
+        SystemExit: status 1 at the end, if subjects or folds could not be processed.
     """
     cohort = deal(dataset_dir, folds, seed)
     root, output = cohort.manifest.path.parent, output.absolute()
@@ -207,7 +229,9 @@ def cross_validate(
     maps = of_maps_alone(files, settings)
     told |= {"folds": folds, "seed": seed, "set": sorted(set(settings) - set(maps)), MAPS: maps}
     told |= {workflow: [[p.name, fingerprint(p)] for p in listed] for workflow, listed in files.items()}
-    with alone(output) as lock:
+    writable_folder(output)
+    lock = lock_folder(output)
+    try:
         enter(output, told, restart)
         extra = write_overlays(output / "configs", made)
         every = {workflow: [*listed, extra[workflow]] for workflow, listed in files.items()}
@@ -216,9 +240,12 @@ def cross_validate(
             folder = output / f"fold_{number}"
             folder.mkdir(exist_ok=True)
             write_json(fold_manifest(cohort.manifest, root, fold), folder / "manifest.json")
-            runs.append(FoldRun(folder, bundle_root.absolute(), every, seed, lock))
-        run_folds(runs, gpus)
-        return pool_folds(output, cohort, every["inference"], baselines, seed)
+            runs.append(FoldRun(folder, bundle_root.absolute(), every, seed))
+        failed = run_folds(runs, gpus)
+        return pool_folds(output, cohort, every["inference"], baselines, seed, failed)
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def gpu_ids(text: str | None) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hrcam_monai.data.failures import writable_folder
 from hrcam_monai.utils.files import write_json
@@ -15,7 +14,6 @@ from hrcam_monai.utils.files import write_json
 NAME = "settings.json"
 COMMAND = "cross-validate"
 OUTPUTS = ("maps", "overlays", "configs")  # folders, beside those of the folds
-LOCK = ".lock"
 MAPS = "set_of_maps"  # the settings that inference alone knows
 
 
@@ -66,27 +64,3 @@ def clear(output: Path) -> None:
     names = ("predictions.csv", "per_subject.csv", "metrics.json", "cross_validation.md", "report.html", "failures.csv")
     for path in [*(output / name for name in names), *output.glob("baseline_*.csv")]:
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def alone(output: Path) -> Iterator[IO[str] | None]:
-    """Hold the folder's lock; processes that inherit the stream hold it too, so that one that outlives a kill is noticed.
-
-    Yields:
-        the locked stream, or None where the system has no such locks.
-
-    Raises:
-        ValueError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield None
-        return
-    writable_folder(output)
-    with (output / LOCK).open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"{output}: another process is at work in it; wait until it ends, or end it.") from None
-        yield stream

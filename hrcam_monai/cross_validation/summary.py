@@ -52,6 +52,7 @@ def predictor(table: Table, seed: int = 0, permutations: int = PERMUTATIONS) -> 
     return {
         "subjects": len(labels),
         **measured(labels, scores, seed),
+        "folds": [int(k) for k in np.unique(folds)],
         "fold_auc": aucs,
         "mean_fold_auc": float(np.mean(within)) if within else float("nan"),
         "permutation_p": permutation_p(labels, scores, folds, permutations, seed),

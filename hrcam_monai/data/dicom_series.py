@@ -23,10 +23,13 @@ from hrcam_monai.data.sources import is_dicom
 LOCALISER = re.compile(r"locali[sz]er|scout|survey|(3|three).?plane|^loc\b", re.IGNORECASE)
 CONVERT = "convert it with dcm2niix, and give the NIfTI files as a BIDS folder"
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber", "StudyID")
+GREY = ("MONOCHROME2", "MONOCHROME1")
+BITS = (8, 16, 32)  # of a pixel; with others, or without the palette that a header names, itk misreads, or ends the process
 TAGS = (
     *IDENTIFYING, "Modality", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "ImageType", "NumberOfFrames",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "SamplesPerPixel", "Rows", "Columns", "SliceThickness",
+    "PhotometricInterpretation", "BitsAllocated",
 )  # fmt: skip
 
 
@@ -128,6 +131,9 @@ def _fault(headers: Sequence[Any], found: Sequence[list[_Frame]]) -> str:
         return f"holds slices of {len(patients)} patients; export each patient's series again."
     if any(int(h.get("SamplesPerPixel") or 1) > 1 for h in headers):
         return "its pixels are in colour; export the original slices, not derived images."
+    kinds = {(str(h.get("PhotometricInterpretation", GREY[0])), h.get("BitsAllocated", BITS[1])) for h in headers}
+    if any(grey not in GREY or bits not in BITS for grey, bits in kinds):
+        return "its pixels are not grey values of 8, 16 or 32 bits; export the original slices again."
     if len(sizes) > 1:
         return f"slices differ in size ({', '.join(f'{c} x {r}' for r, c in sorted(sizes))}); keep the slices of one stack."
     if any(int(h.get("NumberOfFrames") or 1) != len(frames) for h, frames in zip(headers, found, strict=True)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from hrcam_monai.data.manifest import Failure
 from hrcam_monai.utils.csv_files import append_csv, write_csv
 from hrcam_monai.utils.distributed import gather, is_main_process, process_rank, stop
+from hrcam_monai.utils.folder_lock import lock_folder
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Failures:
 
     Raises:
         PermissionError: the folder cannot be written to.
+        ValueError: another process is at work in it; see `lock_folder`.
 
     Example:
         >>> failures = Failures("/tmp/run")
@@ -47,7 +49,9 @@ class Failures:
 
     def __init__(self, output_dir: str | Path, known: Iterable[Failure] = ()) -> None:
         rank = process_rank()
-        self.path = Path(writable_folder(output_dir)) / ("failures.csv" if rank == 0 else f"failures_rank{rank}.csv")
+        folder = Path(writable_folder(output_dir))
+        self.lock = lock_folder(folder) if rank == 0 else None  # whatever writes a cohort's results keeps its failures
+        self.path = folder / ("failures.csv" if rank == 0 else f"failures_rank{rank}.csv")
         self.path.unlink(missing_ok=True)
         self.found: list[Failure] = []
         for failure in known if rank == 0 else ():  # all processes know them; one tells
@@ -71,12 +75,14 @@ class Failures:
         stop()
 
     def finish(self) -> None:
-        """End of a run.
+        """End of a run; the folder is free for others.
 
         Raises:
             SystemExit: with status 1 if anything failed, from the main process: torchrun ends all at the first error.
         """
         self.gather()
+        if self.lock is not None:
+            self.lock.release()
         if self.found and is_main_process():
             logger.error("%d subject(s) could not be processed; see %s", len(self.found), self.path)
             raise SystemExit(1)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hrcam_monai.data.links import REFUSED, leaves
 from hrcam_monai.utils.files import files_hash
 
 SPLITS = ("training", "validation", "test")
@@ -47,7 +48,7 @@ class Manifest:
         path: the file.
         classes: names of the classes; the index is the label. The first is the reference (no abnormality).
         entries: of each split, dictionaries with absolute `image`, `mask` and `regions` paths, integer `label`, `subject`.
-        failures: entries left out: a missing file or an unknown label.
+        failures: entries left out: a missing file, an unknown label, a link out of the data folder.
     """
 
     path: Path
@@ -140,7 +141,7 @@ def load_manifest(
     """Read and check a manifest.
 
     Faults of the whole (a subject in two splits, an image listed twice, a path that leaves the data folder, a missing
-    key) raise. Faults of one entry (missing file, unknown label) leave it out and are listed in `failures`.
+    key) raise. Faults of one entry (missing file, unknown label, a link out of the folder) leave it out (`failures`).
 
     Args:
         source: the JSON file, or the folder that holds a `manifest.json`.
@@ -215,7 +216,7 @@ def load_manifest(
             if outside:
                 continue
             images[entry["image"]] += 1
-            problem = _entry_problem(entry, names)
+            problem = _entry_problem(entry, names, folder)
             if problem:
                 failures.append(Failure(subject, entry["image"], problem))
                 continue
@@ -242,10 +243,12 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _entry_problem(entry: dict[str, Any], classes: list[str]) -> str | None:
+def _entry_problem(entry: dict[str, Any], classes: list[str], folder: Path) -> str | None:
     for key in FILES:
         if key in entry and not _exists(entry[key]):
             return f"{key} file is missing: {entry[key]:.300}; correct the path or restore the file"
+        if key in entry and leaves(Path(entry[key]), folder):
+            return f"{key} {REFUSED}"
     label = entry.get("label")
     if label in (None, ""):
         return f"has no label; write one of the classes {classes}"

@@ -6,6 +6,7 @@ A picture's first axis runs along its columns to the right, its second along its
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -126,13 +127,16 @@ def store_picture(pixels: np.ndarray, path: Path) -> None:
     values = pixels[..., 0].transpose(2, 1, 0)
     if picture_suffix(pixels) == ".png":
         values = values.astype(np.uint8 if values.max() < 2**8 else np.uint16)
-    picture = Image.fromarray(np.ascontiguousarray(values if values.shape[2] == 3 else values[..., 0]))
-    with whole(path) as partial:
-        picture.save(partial)
+    _save(Image.fromarray(np.ascontiguousarray(values if values.shape[2] == 3 else values[..., 0])), path)
 
 
 def write_picture(array: np.ndarray, path: Path) -> None:
     """A volume of one slice [columns, rows, 1] as a picture: TIFF keeps floating-point values, PNG takes uint8."""
-    picture = Image.fromarray(np.ascontiguousarray(array[..., 0].T))
+    _save(Image.fromarray(np.ascontiguousarray(array[..., 0].T)), path)
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    stream = io.BytesIO()  # Pillow itself writes TIFF past a full disk without a word
+    picture.save(stream, Image.registered_extensions()[path.suffix])
     with whole(path) as partial:
-        picture.save(partial)
+        partial.write_bytes(stream.getvalue())

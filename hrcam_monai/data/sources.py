@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hrcam_monai.data.links import REFUSED, leaves
 from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
 from hrcam_monai.data.pictures import PICTURES
 from hrcam_monai.data.sidecar import prepared_with
@@ -59,6 +60,20 @@ def _subject(path: Path, root: Path) -> str:
     return stem("_".join(relative.parts)) or "scan"
 
 
+def _folder_of(file: Path) -> Path:
+    """The folder of a DICOM file, in whose place it stands: the file's name may be a patient's, and results are named by it.
+
+    Raises:
+        ManifestError: it holds other DICOM files.
+    """
+    others = sum(is_dicom(p) for p in file.parent.iterdir() if p.is_file()) - 1
+    if others:
+        raise ManifestError(
+            f"{file.parent}: holds {others} DICOM file(s) beside the one given; give the folder, or move the one into its own."
+        )
+    return file.parent
+
+
 def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give the second item of a name the suffix `_2`, and so on: outputs are named by subject."""
     taken = {item["subject"] for item in items}
@@ -80,7 +95,8 @@ def find_items(
     """Items `{"image", "subject", ...}` of a source, and what had to be left out.
 
     A manifest (or a folder with `manifest.json`) gives its entries, of one split or of all. Any other folder is
-    searched for volumes, folders within it too; a folder that holds DICOM files is one item, its series.
+    searched for volumes, folders within it too; a folder that holds DICOM files is one item, its series. So is that of a
+    DICOM file (multi-frame), which must be alone in it.
 
     Args:
         source: what to look at.
@@ -100,6 +116,9 @@ def find_items(
     if path.suffix == ".json" or (path / "manifest.json").is_file():
         manifest = load_manifest(path, root)
         return _named_apart(manifest.items(split) if split else manifest.all_items()), manifest.failures
+    if path.is_file() and not is_scan(path) and is_dicom(path):
+        path = _folder_of(path)
+        return [{"image": str(path), "subject": _subject(path, path.parent)}], []
     if path.is_file():
         return [{"image": str(path), "subject": _subject(path, path.parent)} | prepared_with(path)], []
     below = sorted(p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
@@ -113,4 +132,6 @@ def find_items(
         items += [{"image": str(p), "subject": _subject(p, path)} | prepared_with(p) for p in scans]
     if not items:
         raise ManifestError(f"{path}: holds no image; expected {', '.join(SUFFIXES)} files or DICOM series.")
-    return _named_apart(items), []
+    outside = [item for item in items if leaves(Path(item["image"]), path)]
+    failures = [Failure(item["subject"], item["image"], REFUSED) for item in outside]
+    return _named_apart([item for item in items if item not in outside]), failures

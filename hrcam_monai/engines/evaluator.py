@@ -10,6 +10,7 @@ from monai.engines import SupervisedEvaluator
 
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
+from hrcam_monai.utils.files import OutputError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class CohortEvaluator(SupervisedEvaluator):
             return []
         try:
             return super()._iteration(engine, batchdata)
-        except PermissionError:
+        except OutputError:
             raise  # the output folder is not the fault of this subject
         except Exception as error:
             for subject, file in zip(batchdata["subject"], batchdata["file"], strict=True):

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from ignite.handlers import Checkpoint
 from monai.engines import SupervisedTrainer
-from monai.handlers import CheckpointSaver
 from monai.inferers import Inferer
 from torch import nn
 
+from hrcam_monai.handlers import WholeCheckpointSaver
 from hrcam_monai.utils.distributed import gather, is_main_process, wait
 from hrcam_monai.weights import save_weights
 
@@ -59,7 +59,7 @@ def run_stage(
     wait()  # else a slow process would find the next checkpoint of a fast one
     if trainer.state.epoch < epochs:
         if is_main_process():
-            CheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=2).attach(trainer)
+            WholeCheckpointSaver(str(run_dir), state, file_prefix=name, save_interval=1, n_saved=2).attach(trainer)
         trainer.run()
     if weights is not None and epochs:
         save_weights(state["network"], weights)

@@ -15,6 +15,7 @@ from hrcam_monai.data.manifest import load_manifest
 from hrcam_monai.engines import calibrate
 from hrcam_monai.fit import fit_head
 from hrcam_monai.input_check import write_input_check
+from hrcam_monai.utils.files import write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 from hrcam_monai.weights import load_weights, save_weights
 from hrcam_monai.workflows.configs import find_config
@@ -113,9 +114,7 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
     training = parser.get_parsed_content("train::dataset").items()
     held_out = parser.get_parsed_content("validate::dataset").items() if manifest.entries.get("validation") else []
     write_input_check(output / "model.pt", network, training, held_out, parser.get_parsed_content("slice_axis"))
-    (output / "backbone.json").write_text(
-        json.dumps(overlay_of(parser, network.taps, Path(parser["bundle_root"])), indent=4) + "\n"
-    )
+    write_json(overlay_of(parser, network.taps, Path(parser["bundle_root"])), output / "backbone.json")
 
 
 def fit_classifier(

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from hrcam_monai.networks.dataflow import trace
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import upsampled_mean
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -189,6 +189,5 @@ def cached(
         logger.warning("%s is of another CNN, other images or other options; it is made anew.", path)
     found = collect(net, loader, images, seed) | {"made_by": digest.hexdigest()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as partial:
-        torch.save(found, partial)
+    write_tensors(found, path)
     return found

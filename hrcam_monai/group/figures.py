@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 
+from hrcam_monai.utils.files import whole
+
 BOUNDARY = 0.5  # between brain and outside, of the template's mask
 
 
 def _save(display: Any, figure: Any, path: Path) -> None:
     from matplotlib import pyplot as plt
 
-    display.savefig(path, dpi=110)
+    with whole(path) as partial:
+        display.savefig(partial, dpi=110)
     display.close()
     plt.close(figure)
 

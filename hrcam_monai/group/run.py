@@ -23,7 +23,7 @@ from hrcam_monai.group.subjects import Stack, covariate_table, find_subjects, lo
 from hrcam_monai.metrics.cohort import summarize
 from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.environment import environment
-from hrcam_monai.utils.files import write_json
+from hrcam_monai.utils.files import write_json, write_text
 
 ALL = "all"
 HALF = 0.5  # of a mean map's largest value: from there on its peaks are listed
@@ -197,6 +197,6 @@ def group_maps(
         "notes": notes,
     }
     write_json(summary, output / "group.json")
-    (output / "group.md").write_text(markdown(summary))
+    write_text(output / "group.md", markdown(summary))
     failures.finish()
     return summary

@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from hrcam_monai.figures import evaluation_figure
+from hrcam_monai.handlers.console import evaluation_table
 from hrcam_monai.handlers.predictions import finished_items, prediction_row
 from hrcam_monai.metrics.classification import classification_summary, roc_auc
 from hrcam_monai.metrics.cohort import finding_groups, summarize, told_from
@@ -120,6 +121,7 @@ class EvaluationWriter:
                 logger.warning(warning)
         write_json(metrics, self.folder / "metrics.json")
         evaluation_figure(rows, self.classes, self.folder / "evaluation.png", self.least == 0)
+        print(evaluation_table(metrics))
         found = metrics["classification"] | metrics["localization"]
         engine.state.metrics |= {k: v for k, v in found.items() if isinstance(v, int | float)}  # for handlers that track
 
@@ -127,13 +129,15 @@ class EvaluationWriter:
 def evaluation_summary(
     rows: Sequence[Mapping[str, Any]], classes: Sequence[str], seed: int = 0, first_is_finding: bool = False
 ) -> dict[str, Any]:
-    """Classification and localisation over all rows of `per_subject.csv`, and by group."""
+    """Classification and localisation over all rows of `per_subject.csv`, and by group; intervals are over subjects."""
 
     def arrays(chosen: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         labels = np.array([r["label"] for r in chosen])
         return labels, np.array([[r[f"probability_{c}"] for c in classes] for r in chosen])
 
-    summary = {"classification": classification_summary(*arrays(rows), classes, seed), "localization": _localization(rows)}
+    names = [str(r["subject"]) for r in rows]
+    classification = classification_summary(*arrays(rows), classes, seed, names)
+    summary = {"classification": classification, "localization": _localization(rows)}
     by_group = {}
     for group in finding_groups(rows, first_is_finding):
         auc = roc_auc(*arrays(told_from(rows, group, first_is_finding)))

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor, list_data_collate
 from monai.inferers import Inferer
 
+from hrcam_monai.data.writing import write_volume
 from hrcam_monai.figures import map_panel
 from hrcam_monai.networks.modes import evaluating
+from hrcam_monai.utils.files import whole
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -100,9 +101,10 @@ class HRCAMHandler:
         stem = f"epoch{epoch:03d}_{name}"
         if self.nifti:
             affine = np.asarray(image.affine) if isinstance(image, MetaTensor) and heat.ndim == 3 else np.eye(4)
-            nib.save(nib.Nifti1Image(heat.astype(np.float32), affine), self.folder / f"{stem}.nii.gz")
+            write_volume(heat.astype(np.float32), affine, self.folder / f"{stem}.nii.gz")
         panel = map_panel(image[0].float().cpu().numpy(), heat, title=f"{name}, class {index}, epoch {epoch}")
         if self.png:
-            panel.save(self.folder / f"{stem}.png")
+            with whole(self.folder / f"{stem}.png") as partial:
+                panel.save(partial)
         if self.writer is not None:
             self.writer.add_image(f"maps/{name}", np.asarray(panel), epoch, dataformats="HWC")

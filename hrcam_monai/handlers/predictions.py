@@ -14,7 +14,7 @@ from hrcam_monai.brain import HEAD
 from hrcam_monai.input_check import CHECK
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.distributed import gather_rows, is_main_process, process_rank, wait
-from hrcam_monai.utils.files import write_json
+from hrcam_monai.utils.files import OutputError, write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class PredictionWriter:
             try:
                 for future in written:
                     future.result()
-            except PermissionError:
+            except OutputError:
                 raise  # the output folder is not the fault of this subject
             except Exception as error:
                 engine.failures.add(item["subject"], item["file"], error)  # type: ignore[attr-defined]

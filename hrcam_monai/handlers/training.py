@@ -11,8 +11,10 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.handlers import CheckpointSaver, StatsHandler, TensorBoardStatsHandler
 
+from hrcam_monai.handlers.console import EpochLines
 from hrcam_monai.handlers.maps import HRCAMHandler
 from hrcam_monai.utils.distributed import is_main_process
+from hrcam_monai.utils.files import write_tensors
 
 
 def logits_and_label(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,7 +86,28 @@ class StopOnDivergence:
             )
 
 
-WRITERS = (ProgressBar, StatsHandler, TensorBoardStatsHandler, CheckpointSaver, HRCAMHandler)
+class WholeCheckpointSaver(CheckpointSaver):
+    """MONAI's CheckpointSaver, whose files are whole or not there: MONAI's own leaves a torn one under its name on a full disk.
+
+    Args:
+        args, kwargs: of `CheckpointSaver`.
+
+    Raises:
+        OutputError: when it saves: a file cannot be written.
+
+    Example:
+        >>> WholeCheckpointSaver("runs", {"network": network}, save_interval=1).attach(trainer)  # doctest: +SKIP
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for saver in (self._final_checkpoint, self._key_metric_checkpoint, self._interval_checkpoint):
+            if saver is not None:
+                disk: Any = saver.save_handler
+                disk._save_func = lambda checkpoint, path, _save: write_tensors(checkpoint, path)
+
+
+WRITERS = (ProgressBar, EpochLines, StatsHandler, TensorBoardStatsHandler, CheckpointSaver, HRCAMHandler)
 
 
 def handlers_of_process(handlers: Sequence[Any]) -> list[Any]:

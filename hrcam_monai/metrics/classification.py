@@ -96,27 +96,41 @@ def _ends(values: np.ndarray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def classification_summary(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
-    """Accuracy, ROC AUC with its 95 % interval, sensitivity, specificity and the confusion matrix.
+MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": accuracy,
+    "auc": roc_auc,
+    "sensitivity": sensitivity,
+    "specificity": specificity,
+}
+
+
+def classification_summary(
+    labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], seed: int = 0, subjects: ArrayLike | None = None
+) -> dict[str, Any]:
+    """Accuracy, ROC AUC, sensitivity and specificity with their 95 % intervals over subjects, and the confusion matrix of scans.
 
     Args:
         labels: [N] integers.
         probabilities: [N, K].
         classes: K names.
         seed: of the bootstrap.
+        subjects: [N] whose each scan is; by default each is of another. Scans of one are drawn together.
 
     Example:
         >>> classification_summary([0, 1], [[0.9, 0.1], [0.2, 0.8]], ["a", "b"])["accuracy"]
         1.0
     """
     truth, scores = np.asarray(labels, dtype=int), np.asarray(probabilities, dtype=float)
+    names = np.asarray(range(len(truth)) if subjects is None else subjects)
+    measured: dict[str, Any] = {}
+    for name, measure in MEASURES.items():
+        measured[name] = measure(truth, scores)
+        measured[f"{name}_ci95"] = list(bootstrap_interval(measure, truth, scores, seed=seed, subjects=names))
     return {
-        "subjects": len(truth),
-        "accuracy": accuracy(truth, scores),
-        "auc": roc_auc(truth, scores),
-        "auc_ci95": list(bootstrap_interval(roc_auc, truth, scores, seed=seed)),
-        "sensitivity": sensitivity(truth, scores),
-        "specificity": specificity(truth, scores),
+        "subjects": len(np.unique(names)),
+        "scans": len(truth),
+        "counts": {name: len(np.unique(names[truth == k])) for k, name in enumerate(classes)},
+        **measured,
         "classes": list(classes),
         "confusion_matrix": confusion_matrix(truth, scores.argmax(1), labels=range(len(classes))).tolist(),
     }

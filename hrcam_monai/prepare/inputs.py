@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hrcam_monai.data.dicom_series import Series, choose_series, find_series, read_series
 from hrcam_monai.data.itk_images import from_array
+from hrcam_monai.data.links import REFUSED, check_links, leaves
 from hrcam_monai.data.manifest import Failure, ManifestError
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.data.sources import is_dicom, is_scan
@@ -45,6 +46,14 @@ class Choice:
     def listing(self) -> tuple[dict[str, Listed], list[Failure]]:
         """What the table says of the files, and the lines that cannot be used; nothing without a table."""
         return ({}, []) if self.table is None else read_listing(self.source, self.table, self.columns)
+
+    def of(self, subject: str) -> Choice:
+        """The same choice for one subject: of a table's lines its own alone, for a process that makes no other."""
+        own = replace(self)
+        if self.table is not None:  # as if read: frozen, but for what is cached
+            line = self.listing[0].get(subject)
+            own.__dict__["listing"] = ({subject: line} if line else {}, [])
+        return own
 
     @cached_property
     def bids(self) -> bool:
@@ -161,7 +170,15 @@ def locate(choice: Choice, subject: str) -> Inputs:
     for option in ("--brain-masks", "--regions"):
         if option in found and found[option] is None:
             raise ScanError(f"{option}: {places[option]} has no file of {subject}; make one, or leave the subject out.")
+    for path in image.files if isinstance(image, Series) else [image]:
+        if leaves(path, choice.source):
+            raise ScanError(f"{folder if isinstance(image, Series) else image}: {REFUSED}.")
     named = {"mask": found.get("--masks") or (listed.mask if listed else None), "regions": found.get("--regions")}
+    if listed and named["mask"] == listed.mask and listed.mask:
+        check_links(listed.mask, choice.source)
+    for option, file in found.items():
+        if file and Path(str(places[option])).is_dir():
+            check_links(file, Path(str(places[option])))
     return Inputs(image, found.get("--brain-masks"), {key: path for key, path in named.items() if path}, remark)
 
 

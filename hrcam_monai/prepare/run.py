@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
+from operator import call
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
     for folder in FOLDERS.values():
         (out / folder).mkdir(parents=True, exist_ok=True)
     failures = Failures(out, known)
-    records = run(partial(try_subject, choice, steps, out), subjects, workers, failures)
+    records = run([partial(try_subject, choice.of(s), steps, out, s) for s in subjects], workers, failures)
     useless = repeated(records)
     if enrolled is not None:
         useless += unshown(records, enrolled)
@@ -126,8 +127,8 @@ def check_steps(steps: Steps) -> None:
         raise ManifestError("--iterations: give one or more numbers above 0, a level of the field each.")
 
 
-def run(job: Any, subjects: Sequence[str], workers: int | None, failures: Failures) -> list[dict[str, Any]]:
-    """The records of all subjects that could be prepared, in the subjects' order; the others are noted.
+def run(jobs: Sequence[Callable[[], Any]], workers: int | None, failures: Failures) -> list[dict[str, Any]]:
+    """The records that the jobs make, a subject each, in their order; those of subjects that failed are noted.
 
     Raises:
         RuntimeError: a process was killed, mostly for want of memory.
@@ -135,7 +136,7 @@ def run(job: Any, subjects: Sequence[str], workers: int | None, failures: Failur
     records = []
     try:
         with ProcessPoolExecutor(workers or cpu_cores(), initializer=one_thread) as pool, logging_redirect_tqdm():
-            for made in tqdm(pool.map(job, subjects), total=len(subjects), desc="prepare", unit="subject"):
+            for made in tqdm(pool.map(call, jobs), total=len(jobs), desc="prepare", unit="subject"):
                 if isinstance(made, Failure):
                     failures.add(made.subject, made.file, made.error)
                 else:

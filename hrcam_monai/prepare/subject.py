@@ -24,7 +24,7 @@ from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.writing import write_volume
 from hrcam_monai.prepare.inputs import Choice, Inputs, input_hashes, locate, read_image, read_mask
 from hrcam_monai.prepare.steps import Steps, process
-from hrcam_monai.utils.files import file_hash, write_json
+from hrcam_monai.utils.files import OutputError, file_hash, write_json
 
 SUFFIXES = (".nii.gz", ".png", ".tif")  # of what is written
 PACKAGES = ("hrcam-monai", "deepbet", "itk", "nibabel", "nilearn", "pydicom", "numpy")
@@ -175,9 +175,11 @@ def discard(output: Path, subject: str) -> None:
 
 
 def try_subject(choice: Choice, steps: Steps, output: Path, subject: str) -> dict[str, Any] | Failure:
-    """Prepare a subject; whatever goes wrong costs only this one."""
+    """Prepare a subject; whatever goes wrong costs only this one, but for a file that cannot be written."""
     try:
         return prepare_subject(choice, steps, output, subject)
+    except OutputError:
+        raise
     except Exception as error:
         discard(output, subject)  # of other settings, perhaps: nothing stays that is not vouched for
         # the system's message would name the file, and a DICOM file's name may be a patient's

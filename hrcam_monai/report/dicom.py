@@ -23,7 +23,7 @@ from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.series import PATIENT, prepared_slices, slice_spacing, source_slices, to_frames
 from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.input_check import is_unlike
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import OutputError, whole
 
 if TYPE_CHECKING:
     from highdicom.pm import ParametricMap
@@ -262,6 +262,8 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False, source: str 
                     derived.SeriesDescription = f"UNLIKE TRAINING SCANS {derived.SeriesDescription}"[:64]
                 with whole(targets[kind]) as partial:
                     derived.save_as(partial, enforce_file_format=True)
+        except OutputError:
+            raise
         except Exception as error:  # one subject must not stop the others
             failures.add(subject, file, error)
     failures.finish()

@@ -29,6 +29,7 @@ from hrcam_monai.transforms.saving import written_map
 from hrcam_monai.transforms.thresholds import evidence_range
 from hrcam_monai.utils.csv_files import read_csv
 from hrcam_monai.utils.distributed import is_main_process
+from hrcam_monai.utils.files import whole, write_text, writing
 
 logger = logging.getLogger(__name__)
 ORDINARY = (AS_TRAINED, AS_IT_CAME)  # what need not be said
@@ -98,7 +99,8 @@ def _draw_subject(
     if brain is not None:
         outline = image.new_img_like(scan, head.astype(np.float32))
         drawn.add_contours(image.resample_to_img(outline, background), levels=[0.5], colors="deepskyblue", linewidths=0.7)
-    drawn.savefig(overlay)
+    with whole(overlay) as partial:
+        drawn.savefig(partial)
     plt.close(figure)
     if not interactive:
         return None
@@ -114,7 +116,9 @@ def _draw_picture(
     drawn = [read_picture(path, channels=3).mean(0)[:, ::-1, 0] for path in files]  # figures are drawn from below upwards
     values = torch.from_numpy(drawn[1].copy())
     of = evidence_range(values, torch.ones_like(values, dtype=torch.bool), share)  # air of pictures is seldom 0
-    map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, of.middle, share).save(overlay)
+    panel = map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, of.middle, share)
+    with whole(overlay) as partial:
+        panel.save(partial)
     return "" if interactive else None
 
 
@@ -164,7 +168,8 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
     if not is_main_process():
         return path
     rows, masks, share = read_predictions(folder), masks_of(source), map_threshold(folder)
-    (folder / "overlays").mkdir(exist_ok=True)
+    with writing(folder / "overlays"):
+        (folder / "overlays").mkdir(exist_ok=True)
     lines: list[str] = []
     viewers: list[dict[str, str]] = []
     for row in tqdm(rows, desc="report", unit="subject"):
@@ -222,7 +227,7 @@ def write_report(output_dir: str | Path, max_viewers: int = 50, source: str | Pa
         + '<h2 id="name"></h2><iframe id="frame" title="viewer"></iframe><img id="overlay" alt="">'
         + f'<script type="application/json" id="viewers">{data}</script><script>{SCRIPT}</script></html>'
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     logger.info("report: %s", path.resolve())
     print(f"report: {path.resolve()}")
     return path

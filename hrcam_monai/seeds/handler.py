@@ -19,7 +19,7 @@ from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 from hrcam_monai.seeds.novelty import novelty
 from hrcam_monai.utils.distributed import is_main_process, wait
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import write_tensors
 
 SEEDS = "seeds"  # key of an item: how likely each voxel shows the finding that its image is labelled with
 BATCH = 32  # images, or slices, at once
@@ -81,8 +81,7 @@ class SeedHandler:
         else:
             seeds = list(self._made())
             if is_main_process():
-                with whole(self.path) as partial:
-                    torch.save(seeds, partial)
+                write_tensors(seeds, self.path)
             wait()
         for item, seed in zip(self.dataset.items(), seeds, strict=True):
             item[SEEDS] = MetaTensor(seed, meta=dict(item["image"].meta))

@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from monai.transforms import SaveImaged
+from monai.transforms import MapTransform
 
 from hrcam_monai.data.pictures import is_picture, write_picture
+from hrcam_monai.data.writing import write_volume
+from hrcam_monai.utils.files import writing
 
 FORMATS = {"map": ".tif", "label": ".png"}  # of what is made of a picture: TIFF holds floating-point values, viewers open PNG
 
@@ -26,19 +29,20 @@ def written_map(folder: Path, subject: str, kind: str = "map") -> Path:
     return picture if picture.is_file() else folder / "maps" / f"{subject}_{kind}.nii.gz"
 
 
-class SaveBehindd(SaveImaged):
-    """MONAI's SaveImaged in a thread of its own; the future is added to the list `written`.
+class SaveBehindd(MapTransform):
+    """Writes maps in a thread of its own, whole or not at all; the future is added to the list `written`.
 
-    What was made of a picture becomes a picture on the same pixels.
+    They are NIfTI, or where the image was a picture a picture on the same pixels.
 
     Whoever notes a subject as done waits for its futures first: `PredictionWriter` does.
 
     Args:
-        keys: of one map.
+        keys: of one map [1, X, Y, Z], with its affine.
         output_dir: folder of the files.
         output_postfix: what follows the subject in their names, `map` or `label`.
         output_dtype: of the values.
-        kwargs: others of `SaveImaged`.
+        allow_missing_keys: pass on subjects without the map.
+        _options: of MONAI's `SaveImaged`, which configs of earlier versions name; nothing is resampled here.
 
     Example:
         >>> saver = SaveBehindd("map", output_dir="/tmp/maps")  # doctest: +SKIP
@@ -51,23 +55,33 @@ class SaveBehindd(SaveImaged):
         output_dir: str | Path,
         output_postfix: str = "map",
         output_dtype: torch.dtype = torch.float32,
-        **kwargs: Any,
+        allow_missing_keys: bool = False,
+        **_options: Any,
     ) -> None:
-        super().__init__(keys, output_dir=output_dir, output_postfix=output_postfix, output_dtype=output_dtype, **kwargs)  # type: ignore[arg-type]
+        super().__init__(keys, allow_missing_keys)
         self.folder, self.kind, self.dtype = Path(output_dir), output_postfix, output_dtype
-        self.pool = ThreadPoolExecutor(1)  # SaveImage keeps its writer on itself: never two calls at once
+        self.pool = ThreadPoolExecutor(1)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        if self.allow_missing_keys and not any(key in d for key in self.keys):
-            return d
-        kept = {k: v for k, v in d.items() if k != "written"}
-        save = self._picture if is_picture(str(d.get("file", ""))) else super().__call__
-        return {**d, "written": [*d.get("written", ()), self.pool.submit(save, kept)]}
+        save = self._picture if is_picture(str(d.get("file", ""))) else self._volume
+        made = [self.pool.submit(save, d[key], str(d["subject"])) for key in self.key_iterator(d)]
+        return {**d, "written": [*d.get("written", ()), *made]} if made else d
 
-    def _picture(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for key in self.keys:
-            values = torch.as_tensor(data[key])[0].to(self.dtype).cpu().numpy()
-            write_picture(values, self.folder / f"{data['subject']}_{self.kind}{FORMATS[self.kind]}")
-        return data
+    def _volume(self, heat: Any, subject: str) -> Path:
+        path = self._path(subject, ".nii.gz")
+        write_volume(self._values(heat), np.asarray(heat.affine, dtype=float), path)
+        return path
+
+    def _picture(self, heat: Any, subject: str) -> Path:
+        path = self._path(subject, FORMATS[self.kind])
+        write_picture(self._values(heat), path)
+        return path
+
+    def _values(self, heat: Any) -> np.ndarray:
+        return torch.as_tensor(heat)[0].to(self.dtype).cpu().numpy()
+
+    def _path(self, subject: str, suffix: str) -> Path:
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"{subject}_{self.kind}{suffix}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import whole, writing
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), form: str = ".6f") -> None:
@@ -25,13 +26,23 @@ def append_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str
         rows: of some of the columns each.
         columns: of the file; by default the keys of the rows.
         form: format of floats.
+
+    Raises:
+        OutputError: they cannot be written; the file then ends where it did.
     """
-    new = not path.exists()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=columns or list(dict.fromkeys(k for row in rows for k in row)) or ["subject"])
-        if new:
-            writer.writeheader()
-        writer.writerows({k: f"{v:{form}}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    before = path.stat().st_size if path.exists() else 0
+    with writing(path):
+        try:
+            with path.open("a", newline="") as stream:
+                names = columns or list(dict.fromkeys(k for row in rows for k in row)) or ["subject"]
+                writer = csv.DictWriter(stream, fieldnames=names)
+                if not before:
+                    writer.writeheader()
+                writer.writerows({k: f"{v:{form}}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        except OSError:
+            if path.exists():
+                os.truncate(path, before)
+            raise
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

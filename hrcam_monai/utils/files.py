@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, of a user's part of it, of the largest file allowed
+
+
+class OutputError(OSError):
+    """A file that cannot be written. No subject is to blame, and the next would fare alike: a run ends with it."""
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Tell which file could not be written.
+
+    Raises:
+        OutputError: in place of the system's error, which mostly names no file.
+
+    Example:
+        >>> with writing("/tmp/log.txt"):
+        ...     _ = Path("/tmp/log.txt").write_text("begun")
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        what = "make room there" if error.errno in FULL else "see that its folder can be written to"
+        raise OutputError(f"{path}: could not be written ({error.strerror or error}); {what}, then run again.") from None
 
 
 @contextmanager
@@ -16,20 +45,50 @@ def whole(path: Path) -> Iterator[Path]:
 
     Its suffix is that of `path`; its name begins with a dot, as files do that no one looks for.
 
+    Raises:
+        OutputError: it cannot be written; nothing of it stays.
+
     Example:
         >>> with whole(Path("/tmp/table.csv")) as partial:
         ...     _ = partial.write_text("subject\n")
     """
     partial = path.with_name(f".{path.name}")
-    partial.unlink(missing_ok=True)
-    yield partial
-    partial.replace(path)
+    with writing(path):
+        try:
+            partial.unlink(missing_ok=True)
+            yield partial
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all, as UTF-8.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_tensors(content: Any, path: Path) -> None:
+    """What `torch.save` writes, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole(path) as partial, partial.open("wb") as stream:  # torch itself, given a path, does not say what went wrong
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def write_json(content: Any, path: Path) -> None:
     """A JSON file, whole or not at all."""
-    with whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=1))
+    write_text(path, json.dumps(content, indent=1))
 
 
 def file_hash(path: str | Path) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import logging
+import os
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,8 +19,11 @@ from monai.bundle import ConfigParser, run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from hrcam_monai.data.failures import bottom, reason
+from hrcam_monai.data.links import FOLLOW
 
 DEBUG = "debug"  # the option that brings tracebacks
+LINKS = "follow_links"  # the option that allows links out of the data folder
+LIFELINE = "HRCAM_LIFELINE"  # variable that says that this process ends when its standard input does
 TOLD = (ValueError, OSError, RuntimeError, ImportError)  # what bad input, a missing file or package, or too little memory raise
 
 
@@ -36,8 +42,25 @@ def begin(argv: Sequence[str]) -> None:
         >>> begin(["server.py", "--port", "80"])
     """
     if argv[1:2] == ["run"]:
-        sys.excepthook = partial(end_with_reason, debug=options(argv).get(DEBUG, "False").lower() not in ("false", "0"))
+        if os.environ.pop(LIFELINE, None):
+            threading.Thread(target=_end_with_input, daemon=True).start()
+        sys.excepthook = partial(end_with_reason, debug=_is_on(argv, DEBUG))
+        if not _is_on(argv, DEBUG):
+            logging.getLogger("ignite").setLevel(logging.WARNING)  # three lines of when engines begin and end, for one that tells
         refuse_unknown(argv)
+        if _is_on(argv, LINKS):
+            os.environ[FOLLOW] = "1"
+
+
+def _is_on(argv: Sequence[str], option: str) -> bool:
+    return options(argv).get(option, "False").lower() not in ("false", "0")
+
+
+def _end_with_input() -> None:
+    """Wait until the process at the other end of standard input is gone, and end with it: no one is left to use the result."""
+    while os.read(0, 1):  # not through sys.stdin, which the interpreter wants for itself at its end
+        pass
+    os._exit(1)
 
 
 def end_with_reason(kind: type[BaseException], error: BaseException, trace: TracebackType | None, debug: bool = False) -> None:
@@ -60,7 +83,7 @@ def refuse_unknown(argv: Sequence[str]) -> None:
     given = options(argv)
     files = [f for name in ("config_file", "meta_file") for f in config_files(given.get(name, ""))]
     known = set(ConfigParser.load_config_files(files)) if files else set()
-    known |= {DEBUG, *inspect.signature(run).parameters}
+    known |= {DEBUG, LINKS, *inspect.signature(run).parameters}
     if "tracking" in given:
         known |= {key for settings in DEFAULT_EXP_MGMT_SETTINGS.values() for key in settings["configs"]}  # type: ignore[attr-defined]
     for option in given:

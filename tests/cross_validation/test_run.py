@@ -15,6 +15,7 @@ import pytest
 from hrcam_monai.cross_validation.run import run_folds
 from hrcam_monai.engines import last_checkpoint
 from hrcam_monai.utils.csv_files import read_csv
+from hrcam_monai.utils.files import OutputError
 from tests.bundle.runs import TINY
 from tests.processes import environment, run_module
 
@@ -52,6 +53,15 @@ def done(study, bundle_root, tmp_path_factory):
     assert "| intensity and size | 10 |" in page
     assert f"{page}\nresults: {out}" in result.stdout
     return out
+
+
+def runs(group: int) -> bool:
+    """Whether a process of the group is there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.slow
@@ -98,6 +108,42 @@ def test_finished_folds_are_not_run_again_and_other_settings_stop(done, study, b
 
 
 @pytest.mark.slow
+def test_a_fold_that_cannot_be_read_costs_itself(done, study, bundle_root, tmp_path):
+    out = shutil.copytree(done, tmp_path / "run")
+    table = out / "fold_1" / "inference" / "predictions.csv"
+    table.write_bytes(b"subject,file,predicted\n\xff\xfe,\n")
+    result = call(study[0], out, bundle_root)
+    assert result.returncode == 1
+    page = (out / "cross_validation.md").read_text()
+    assert f"{page}\nresults: {out}" in result.stdout
+    assert "1 of 2 folds\n" in page
+    assert f"- **fold_1 is missing**: {table}: cannot be read (" in page
+    assert f"remove {table.parents[1]}, and call again." in page
+    assert "1 of 2 folds could not be processed; a second call runs them alone" in result.stderr
+    assert list(json.loads((out / "metrics.json").read_text())["failed_folds"]) == ["fold_1"]
+    assert {row["fold"] for row in read_csv(out / "predictions.csv")} == {"0"}
+    shutil.rmtree(out / "fold_1")
+    assert call(study[0], out, bundle_root).returncode == 1  # for the two subjects
+    assert "2 folds\n" in (out / "cross_validation.md").read_text()
+    assert (out / "predictions.csv").read_text().count("\n") == (done / "predictions.csv").read_text().count("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="sees a group of processes")
+def test_of_a_killed_command_no_process_runs_on(study, bundle_root, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "hrcam_monai", *line(study[0], out, bundle_root, epochs=500)]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        while process.poll() is None and last_checkpoint(out / "fold_0", "train") is None:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)  # it alone
+    deadline = time.monotonic() + 20
+    while runs(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not runs(process.pid)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills a group of processes")
 def test_killed_and_called_again_gives_the_same(done, study, bundle_root, tmp_path):
     out = tmp_path / "run"
@@ -119,7 +165,7 @@ class Fold:
 
     running = most = 0
 
-    def __init__(self, number, fault=""):
+    def __init__(self, number, fault=None):
         self.folder, self.fault, self.gpu = Path(f"fold_{number}"), fault, "none"
 
     def run(self, gpu, tell):
@@ -129,7 +175,7 @@ class Fold:
         Fold.running -= 1
         self.gpu = gpu
         if self.fault:
-            raise RuntimeError(self.fault)
+            raise self.fault
 
 
 @pytest.mark.parametrize("gpus", [[], ["0"], ["0", "3"]])
@@ -141,11 +187,19 @@ def test_a_fold_on_each_gpu_at_a_time(gpus):
     assert Fold.most == max(1, len(gpus))
 
 
-def test_after_an_error_no_fold_is_begun():
-    folds = [Fold(0), Fold(1, "fold_1: no"), Fold(2), Fold(3)]
-    with pytest.raises(RuntimeError, match="fold_1: no"):
+def test_a_fold_that_fails_costs_itself():
+    folds = [Fold(0), Fold(1, RuntimeError("fold_1: no")), Fold(2)]
+    assert run_folds(folds, []) == {"fold_1": "fold_1: no"}
+    assert [f.gpu for f in folds] == [None, None, None]
+    with pytest.raises(RuntimeError, match="fold_0: no"):
+        run_folds([Fold(0, RuntimeError("fold_0: no")), Fold(1, OSError("fold_1: no"))], [])
+
+
+def test_on_a_full_disk_no_further_fold_is_begun():
+    folds = [Fold(0), Fold(1, OutputError("finished.json: could not be written")), Fold(2)]
+    with pytest.raises(OutputError):
         run_folds(folds, [])
-    assert [f.gpu for f in folds] == [None, None, "none", "none"]
+    assert [f.gpu for f in folds] == [None, None, "none"]
 
 
 def test_a_fold_that_cannot_be_trained_is_told_in_one_line(cohort, bundle_root, tmp_path):

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from hrcam_monai.cross_validation.settings import MAPS, alone, enter
+from hrcam_monai.cross_validation.settings import MAPS, enter
 
 
 def test_the_same_settings_go_on_others_stop_and_restart_clears(tmp_path):
@@ -46,15 +44,3 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "settings.json").write_text('{"classes": ["a", "b"]}')  # as inference writes it
     with pytest.raises(ValueError, match="holds files of something else; choose another --output"):
         enter(tmp_path, {"seed": 0}, restart=True)
-
-
-def test_a_process_that_outlives_its_parent_is_noticed(tmp_path):
-    pytest.importorskip("fcntl")
-    with alone(tmp_path) as lock:
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()])
-    with child:
-        with pytest.raises(ValueError, match="another process is at work in it; wait until it ends, or end it"), alone(tmp_path):
-            pass
-        child.communicate(b"\n")
-    with alone(tmp_path):
-        pass

@@ -10,7 +10,9 @@ import torch
 from hrcam_monai.data import ScanError, read_scan
 from hrcam_monai.data.dicom_series import choose_series, find_series
 from hrcam_monai.data.itk_images import to_array
-from hrcam_monai.prepare.inputs import Inputs, read_image
+from hrcam_monai.prepare.inputs import Choice, Inputs, read_image
+from hrcam_monai.prepare.steps import Steps
+from hrcam_monai.prepare.subject import try_subject
 from tests.data.dicom import write_multiframe, write_series
 
 
@@ -143,12 +145,20 @@ def test_multiframe_is_read_in_the_order_of_its_places(tmp_path):
         only(tmp_path / "4d")
 
 
+NO_GREY = r"its pixels are not grey values of 8, 16 or 32 bits; export the original slices again\."
+
+
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
         ({"PatientID": "another"}, r"holds slices of 2 patients; export each patient's series again\."),
         ({"PixelSpacing": [1.0, 1.0]}, r"slices differ in PixelSpacing; keep the slices of one stack\."),
         ({"Rows": 20, "PixelData": b"\1" * 800}, r"slices differ in size \(20 x 20, 20 x 24\); keep the slices of one stack\."),
+        (
+            {"PhotometricInterpretation": "PALETTE COLOR"},
+            NO_GREY,
+        ),
+        ({"BitsAllocated": 12}, NO_GREY),
         ({"SamplesPerPixel": 3}, r"its pixels are in colour; export the original slices, not derived images\."),
     ],
 )
@@ -225,3 +235,33 @@ def test_a_real_series(real_data):
     array, affine = only(real_data / "dicom_series")
     assert array.shape == (256, 256, 20)
     np.testing.assert_allclose(np.linalg.norm(affine[:3, :3], axis=0), [0.859, 0.859, 7.0], atol=0.05)
+
+
+def damaged(file, how):
+    """One slice of a series damaged in one of many ways."""
+    content = file.read_bytes()
+    if how in ("cut", "noise", "empty"):
+        file.write_bytes({"cut": content[:-300], "noise": content[:140] + bytes(range(256)), "empty": b""}[how])
+        return
+    header = pydicom.dcmread(file)
+    if how == "jpeg":
+        header.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+        header.PixelData = pydicom.encaps.encapsulate([bytes(range(200))])
+        header["PixelData"].is_undefined_length = True
+    elif how == "palette":
+        header.PhotometricInterpretation = "PALETTE COLOR"
+    else:
+        delattr(header, how)
+    header.save_as(file)
+
+
+@pytest.mark.parametrize("how", ["cut", "noise", "empty", "jpeg", "palette", "Rows", "PixelSpacing", "ImagePositionPatient"])
+def test_no_message_names_a_dicom_file(tmp_path, capfd, caplog, how):
+    write_series(tmp_path / "s1", prefix="QUZZLEWICK_")
+    damaged(sorted((tmp_path / "s1").iterdir())[2], how)
+    subject = try_subject(Choice(tmp_path), Steps(n4=False), tmp_path / "out", "s1")
+    assert "QUZZLEWICK" not in str(subject)
+    with pytest.raises(ScanError) as error:
+        read_scan(tmp_path / "s1")
+    told = capfd.readouterr()
+    assert "QUZZLEWICK" not in str(error.value) + told.out + told.err + caplog.text

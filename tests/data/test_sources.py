@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from hrcam_monai.data import ManifestError, find_items
 from hrcam_monai.data.sidecar import TOOL
 from tests.conftest import save_head
-from tests.data.dicom import write_series
+from tests.data.dicom import write_multiframe, write_series
 
 
 def test_a_file(head):
@@ -83,3 +84,15 @@ def test_what_prepare_found_beside_a_scan_goes_with_it(tmp_path):
     assert find_items(tmp_path / "images" / "s.nii.gz")[0] == [item]
     (tmp_path / "images" / "s.json").unlink()
     assert set(find_items(tmp_path / "images")[0][0]) == {"image", "subject"}
+
+
+def test_a_dicom_files_name_names_nothing(tmp_path):
+    write_multiframe(tmp_path / "scan7", np.arange(2880).reshape(6, 24, 20), list(range(6)))
+    [file] = (tmp_path / "scan7").iterdir()
+    file = file.rename(file.with_name("QUZZLEWICK_JANE"))
+    [item], _ = find_items(file)
+    assert item == {"image": str(tmp_path / "scan7"), "subject": "scan7"}
+    write_series(tmp_path / "scan7", 2)
+    with pytest.raises(ManifestError) as error:
+        find_items(file)
+    assert str(error.value).startswith(f"{tmp_path / 'scan7'}: holds 2 DICOM file(s) beside the one given; give the folder, or")

@@ -103,6 +103,19 @@ def test_several_images_of_one_subject_count_once():
     assert found["pixel_ap"] == pytest.approx(0.7)
 
 
+def test_scans_of_one_person_are_drawn_together():
+    rng = np.random.default_rng(0)
+    base = {"group": "", **dict.fromkeys(LOCALIZATION, "")}
+    one = []
+    for i in range(20):
+        p = float(rng.random() * 0.6 + 0.4 * (i % 2))
+        one.append(base | {"subject": f"s{i}", "label": i % 2, "probability_normal": 1 - p, "probability_abnormal": p})
+    alone, tenfold = (evaluation_summary(rows, CLASSES)["classification"] for rows in (one, one * 10))
+    assert (tenfold["subjects"], tenfold["scans"], tenfold["counts"]) == (20, 200, {"normal": 10, "abnormal": 10})
+    width = [np.diff(found["auc_ci95"])[0] for found in (alone, tenfold)]
+    assert width[1] > 0.8 * width[0]
+
+
 def test_a_displaced_network_is_told(tmp_path, caplog):
     net = shifted_net(2, 3)
     engine = engine_with()

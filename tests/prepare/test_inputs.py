@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -52,3 +54,16 @@ def test_masks_may_be_empty_and_must_be_whole_numbers(tmp_path):
         nib.save(nib.Nifti1Image(np.full((3, 4, 5), value, np.float32), np.eye(4)), tmp_path / "bad.nii")
         with pytest.raises(ScanError, match="is no mask: its values are not whole numbers from 0 to 255; round or threshold it"):
             read_mask(tmp_path / "bad.nii")
+
+
+def test_a_worker_is_handed_its_own_line_of_the_table_alone(tmp_path):
+    names = [f"s{i:04d}" for i in range(500)]
+    touch(tmp_path / "scans", *(f"{name}.nii.gz" for name in names))
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\n" + "".join(f"{name}.nii.gz,a\n" for name in names))
+    choice = Choice(tmp_path / "scans", table=table)
+    own = pickle.dumps(choice.of("s0007"))
+    assert len(own) < 2000 < 20 * len(own) < len(pickle.dumps(choice))
+    there = pickle.loads(own)
+    table.unlink()
+    assert locate(there, "s0007") == locate(choice, "s0007")

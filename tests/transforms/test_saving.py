@@ -15,6 +15,7 @@ from hrcam_monai.data import Failures
 from hrcam_monai.handlers.predictions import BEHIND, PredictionWriter
 from hrcam_monai.transforms.saving import SaveBehindd, written_map
 from hrcam_monai.utils.csv_files import read_csv
+from hrcam_monai.utils.files import OutputError
 from tests.subjects import CLASSES, engine_with, row
 
 OPTIONS = {"output_postfix": "map", "separate_folder": False, "resample": False, "print_log": False}
@@ -22,7 +23,7 @@ OPTIONS = {"output_postfix": "map", "separate_folder": False, "resample": False,
 
 def item(name):
     affine = torch.diag(torch.tensor([1.0, 2.0, 3.0, 1.0], dtype=torch.float64))
-    return {"map": MetaTensor(torch.rand(1, 4, 5, 6), affine=affine, meta={"filename_or_obj": f"{name}.nii.gz"})}
+    return {"subject": name, "map": MetaTensor(torch.rand(1, 4, 5, 6), affine=affine, meta={"filename_or_obj": f"{name}.nii.gz"})}
 
 
 def test_writes_what_monai_writes_in_another_thread(tmp_path):
@@ -30,7 +31,7 @@ def test_writes_what_monai_writes_in_another_thread(tmp_path):
     SaveImaged("map", output_dir=tmp_path / "theirs", **OPTIONS)(one)
     out = SaveBehindd("map", output_dir=tmp_path / "ours", **OPTIONS)(one)
     [future] = out["written"]
-    assert set(future.result()) == {"map"}
+    assert future.result() == tmp_path / "ours" / "a_map.nii.gz"
     assert out["map"] is one["map"]
     theirs, ours = (nib.load(tmp_path / name / "a_map.nii.gz") for name in ("theirs", "ours"))
     assert (theirs.get_fdata() == ours.get_fdata()).all()
@@ -39,7 +40,7 @@ def test_writes_what_monai_writes_in_another_thread(tmp_path):
 
 def test_the_next_subject_does_not_wait(tmp_path, monkeypatch):
     free = threading.Event()
-    monkeypatch.setattr(SaveImaged, "__call__", lambda self, data: free.wait(10) and data)
+    monkeypatch.setattr("hrcam_monai.transforms.saving.write_volume", lambda *_: free.wait(10))
     saver = SaveBehindd("map", output_dir=tmp_path)
     first, second = saver(item("a")), saver(saver(item("b")))
     assert [len(out["written"]) for out in (first, second)] == [1, 2]
@@ -57,7 +58,7 @@ def test_what_was_made_of_a_picture_becomes_one(tmp_path):
     one = SaveBehindd("label_map", output_postfix="label", output_dtype=torch.uint8, **options)(
         SaveBehindd("map", **options)(one)
     )
-    assert [set(future.result()) >= {"map"} for future in one["written"]] == [True, True]
+    assert [future.result().name for future in one["written"]] == ["a_map.tif", "a_label.png"]
     heat, label = (Image.open(written_map(tmp_path, "a", kind)) for kind in ("map", "label"))
     assert (heat.mode, label.mode, heat.size, label.size) == ("F", "L", (4, 5), (4, 5))
     assert (one["map"][0, ..., 0].numpy() == np.asarray(heat).T).all()
@@ -91,8 +92,21 @@ def test_a_map_that_cannot_be_written_costs_its_subject_alone(tmp_path):
     writer, engine = PredictionWriter(tmp_path, CLASSES), engine_with()
     engine.failures = Failures(tmp_path)
     writer.attach(engine)
-    engine.run([row("a", 0.5) | {"written": written()}, row("b", 0.5) | {"written": written(OSError("disk full"))}])
+    engine.run([row("a", 0.5) | {"written": written()}, row("b", 0.5) | {"written": written(ValueError("of odd shape"))}])
     assert [r["subject"] for r in read_csv(tmp_path / "predictions.csv")] == ["a"]
-    assert [(f.subject, f.error) for f in engine.failures.found] == [("b", "disk full")]
-    with pytest.raises(PermissionError):
-        engine.run([row("c", 0.5) | {"written": written(PermissionError("read-only"))}])
+    assert [(f.subject, f.error) for f in engine.failures.found] == [("b", "of odd shape")]
+    with pytest.raises(OutputError):
+        engine.run([row("c", 0.5) | {"written": written(OutputError("disk full"))}])
+
+
+@pytest.mark.parametrize("picture", [False, True])
+def test_on_a_full_disk_no_map_is_torn(tmp_path, no_room, picture):
+    one = {"map": MetaTensor(torch.rand(1, 30, 30, 1), meta={"filename_or_obj": "a.nii.gz"}), "subject": "a"}
+    one["file"] = "a.png" if picture else "a.nii.gz"
+    saver = SaveBehindd("map", output_dir=tmp_path, **OPTIONS)
+    with no_room(1000):
+        [future] = saver(one)["written"]
+        error = future.exception()
+    assert isinstance(error, OutputError)
+    assert str(error).startswith(f"{tmp_path}/a_map.{'tif' if picture else 'nii.gz'}: could not be written (File too large)")
+    assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from hrcam_monai.input_check.descriptors import describe
 from hrcam_monai.input_check.familiar import Familiar
 from hrcam_monai.utils.distributed import is_main_process
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import write_tensors
 
 logger = logging.getLogger(__name__)
 CHECK = "input_check"  # key of an item, and column of predictions.csv
@@ -85,8 +85,8 @@ def write_input_check(
         logger.warning("%s: too few images to tell later which scans are unlike them", weights)
         return
     learnt = {name: Familiar.learn(vectors, other[name]) for name, vectors in known.items()}
-    with whole(check_file(weights)) as partial:
-        torch.save({name: {"mean": f.mean, "whiten": f.whiten, "limit": f.limit} for name, f in learnt.items()}, partial)
+    kept = {name: {"mean": f.mean, "whiten": f.whiten, "limit": f.limit} for name, f in learnt.items()}
+    write_tensors(kept, check_file(weights))
 
 
 @lru_cache(maxsize=4)

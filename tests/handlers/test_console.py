@@ -22,7 +22,7 @@ def test_a_line_an_epoch_with_loss_and_validation_auc(caplog):
     trainer.add_event_handler(Events.EPOCH_COMPLETED(every=2), lambda _: validator.run([0]))
     EpochLines("class maps", validator).attach(trainer)
     trainer.run([1.0, 2.0], max_epochs=4)
-    assert [r.getMessage() for r in caplog.records if r.name == "hrcam_monai.console"] == [
+    assert [r.getMessage() for r in caplog.records if r.name == "hrcam_monai.handlers.console"] == [
         "class maps, epoch 1 of 4: loss 1.5000",
         "class maps, epoch 2 of 4: loss 1.5000; validation AUC 0.750, loss 0.2500 (best AUC 0.750, epoch 2)",
         "class maps, epoch 3 of 4: loss 1.5000",

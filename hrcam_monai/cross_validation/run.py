@@ -45,7 +45,7 @@ from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.environment import environment
 from hrcam_monai.utils.files import OutputError, write_json, write_text
 from hrcam_monai.utils.fingerprint import fingerprint
-from hrcam_monai.utils.folder_lock import lock_folder
+from hrcam_monai.utils.folder_lock import free_folder, lock_folder
 
 logger = logging.getLogger(__name__)
 
@@ -244,8 +244,7 @@ def cross_validate(
         failed = run_folds(runs, gpus)
         return pool_folds(output, cohort, every["inference"], baselines, seed, failed)
     finally:
-        if lock is not None:
-            lock.release()
+        free_folder(lock)
 
 
 def gpu_ids(text: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from hrcam_monai.data.manifest import Failure
 from hrcam_monai.utils.csv_files import append_csv, write_csv
 from hrcam_monai.utils.distributed import gather, is_main_process, process_rank, stop
-from hrcam_monai.utils.folder_lock import lock_folder
+from hrcam_monai.utils.folder_lock import free_folder, lock_folder
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ class Failures:
             SystemExit: with status 1 if anything failed, from the main process: torchrun ends all at the first error.
         """
         self.gather()
-        if self.lock is not None:
-            self.lock.release()
+        free_folder(self.lock)
         if self.found and is_main_process():
             logger.error("%d subject(s) could not be processed; see %s", len(self.found), self.path)
             raise SystemExit(1)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from hrcam_monai.data import Failures
-from hrcam_monai.utils.folder_lock import lock_folder
+from hrcam_monai.utils.folder_lock import free_folder, lock_folder
 
 HOLD = """
 import sys
@@ -33,15 +33,16 @@ def test_another_process_is_refused_in_one_line_until_it_is_gone(tmp_path, other
             attempt(tmp_path)
     other.kill()
     other.wait()
-    lock_folder(tmp_path).release()
+    free_folder(lock_folder(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_locks_a_folder_as_often_as_it_likes(tmp_path):
     first, second = lock_folder(tmp_path), lock_folder(tmp_path)
-    first.release()
+    free_folder(first)
     run = subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], capture_output=True, text=True, input="\n")
     assert "another process is at work" in run.stderr
-    second.release()
+    free_folder(second)
     run = subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], capture_output=True, text=True, input="\n")
     assert run.stdout == "held\n"
 

@@ -25,6 +25,7 @@ from tumours import CLASSES, overlays
 from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.compare.maps import Candidate, PeerMaps
 from hrcam_monai.data.reading import read_scan
+from hrcam_monai.input_check import CheckInputd, is_unlike
 from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.transforms import split_reading
 from hrcam_monai.workflows.configs import bundle_parser
@@ -56,17 +57,18 @@ def slices(data: Path, scan: str) -> Iterator[tuple[MetaTensor, MetaTensor]]:
             yield volume[..., z : z + 1], MetaTensor(own.float(), meta=dict(volume.meta))
 
 
-def rows(ours: Candidate, peers: PeerMaps, prepare: Any, data: Path, scan: str) -> Iterator[dict[str, Any]]:
-    """A row a map and slice."""
+def rows(ours: Candidate, peers: PeerMaps, prepare: Any, check: CheckInputd, data: Path, scan: str) -> Iterator[dict[str, Any]]:
+    """A row a map and slice; whether the slice is unlike those of the training with it."""
     for image, mask in slices(data, scan):
         item = prepare({"image": image, "mask": mask})
         x, inside = item["image"].as_tensor()[None], item["mask"].as_tensor()[0].numpy() > 0.5
         if not inside.any():
             continue
-        predicted = int(ours.logits(x).argmax())
+        predicted, marked = int(ours.logits(x).argmax()), is_unlike(check({"image": x[0]}))
         for method, heat in maps_of(ours, peers, x, predicted)[1].items():
             if method in (OURS, RIVAL):
-                yield {"method": method, "predicted": CLASSES[NAME][predicted], **localization_scores(heat.numpy(), inside)}
+                scores = localization_scores(heat.numpy(), inside)
+                yield {"method": method, "predicted": CLASSES[NAME][predicted], "unlike": marked, **scores}
 
 
 def main(
@@ -79,21 +81,23 @@ def main(
     bundle = ROOT / "bundle"
     ours, classifier = (load_candidate(bundle, f"{n}={f}", overlays(NAME)) for n, f in (("ours", weights), ("plain", plain)))
     _, prepare = split_reading(bundle_parser(bundle, overlays(NAME)).get_parsed_content("preprocessing"))
+    check = CheckInputd(weights, ours.network, slice_axis=2)
     found = []
     for scan in SCANS:
-        own = list(rows(ours, PeerMaps(classifier, PEERS), prepare, data, scan))
+        own = list(rows(ours, PeerMaps(classifier, PEERS), prepare, check, data, scan))
         predicted = [r["predicted"] for r in own if r["method"] == OURS]
         for method in (OURS, RIVAL):
             of = [r for r in own if r["method"] == method]
             line = {key: float(np.mean([r[key] for r in of])) for key in ("pixel_ap", "best_dice", "pointing")}
             found.append({"scan": scan, "method": method, "slices": len(of), **line})
+        found[-2]["unlike"] = sum(r["unlike"] for r in own if r["method"] == OURS)
         found[-2]["predicted"] = {c: predicted.count(c) for c in CLASSES[NAME] if c in predicted}
-    head = ["scan", "map", "slices", "pixel AP", "Dice, best", "pointing", "predicted"]
+    head = ["scan", "map", "slices", "pixel AP", "Dice, best", "pointing", "predicted", "unlike the training"]
     lines = []
     for f in found:
         numbers = [f"{f[k]:.3f}" for k in ("pixel_ap", "best_dice", "pointing")]
         counted = ", ".join(f"{c} {n}" for c, n in f.get("predicted", {}).items())
-        lines.append([f["scan"], f["method"], str(f["slices"]), *numbers, counted])
+        lines.append([f["scan"], f["method"], str(f["slices"]), *numbers, counted, str(f.get("unlike", ""))])
     typer.echo(table(head, lines))
     write_json(RESULTS / "tumours_elsewhere.json", {**environment(0), "scans": found})
 

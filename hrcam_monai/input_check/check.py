@@ -118,7 +118,10 @@ def unlike(image: Tensor, network: nn.Module, known: Mapping[str, Familiar], sli
         known: of `read_input_check`.
         slice_axis: as `describe`.
     """
-    found = {n: known[n].excess(v) for n, v in describe(image, network, slice_axis).items() if n in known}
+    described = describe(image, network, slice_axis)
+    # of another network the features are others, and tell nothing
+    alike = [n for n, v in described.items() if n in known and v.shape == known[n].mean.shape]
+    found = {n: known[n].excess(described[n]) for n in alike}
     beyond = sorted(((excess, name) for name, excess in found.items() if not excess <= 1), reverse=True)
     return ", ".join(f"{TOLD.get(name, name)} ({excess:.1f} x)" for excess, name in beyond)
 

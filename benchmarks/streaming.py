@@ -35,7 +35,7 @@ def run(source: Path, output: Path) -> dict[str, float]:
         "--config_file",
         str(BUNDLE / "configs" / "inference.json"),
     ]
-    line += ["--bundle_root", str(BUNDLE), "--dataset_dir", str(source), "--output_dir", str(output)]
+    line += ["--bundle_root", str(BUNDLE), "--dataset_dir", str(source), "--output_dir", str(output), "--follow_links", "True"]
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", MEASURE, *line], capture_output=True, text=True, check=True)
     peak = float(done.stdout.split()[-1]) / (1024 if sys.platform == "linux" else 1024**2)

@@ -189,9 +189,8 @@ def measure(cohort: Path, folder: Path, subjects: int, rounds: int, overrides: d
         folder / "train",
         {"train::dataset::data": f"$@manifest.items('training', slices=True)[:{subjects}]", **overrides},
     )
-    infer = workflow(
-        "inference", cohort, folder / "inference", {"split": "training", "dataset::data": f"$@found[0][:{subjects}]", **overrides}
-    )
+    chosen = {"split": "training", "dataset::data": f"$@found[0][:{subjects}]", "checkpoint": weights and str(weights)}
+    infer = workflow("inference", cohort, folder / "inference", {**chosen, **overrides})
     made = {"training": training(train, rounds)}
     load_weights(infer.get_parsed_content("network_def"), weights)
     made["inference"] = inference(infer, rounds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +89,6 @@ def write_input_check(
     write_tensors(kept, check_file(weights))
 
 
-@lru_cache(maxsize=4)
-def _read(path: Path, _changed: float) -> dict[str, Familiar]:
-    try:
-        return {name: Familiar(**kept) for name, kept in torch.load(path, weights_only=True).items()}
-    except Exception as error:  # torch raises many kinds
-        raise ValueError(
-            f"{path}: no whole file of a network's inputs ({type(error).__name__}); train again, or remove it."
-        ) from None
-
-
 def read_input_check(weights: str | Path) -> dict[str, Familiar] | None:
     """What is kept beside weights; None where there is nothing.
 
@@ -106,7 +96,14 @@ def read_input_check(weights: str | Path) -> dict[str, Familiar] | None:
         ValueError: torn or foreign.
     """
     path = check_file(weights)
-    return _read(path, path.stat().st_mtime) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return {name: Familiar(**kept) for name, kept in torch.load(path, weights_only=True).items()}
+    except Exception as error:  # torch raises many kinds
+        raise ValueError(
+            f"{path}: no whole file of a network's inputs ({type(error).__name__}); train again, or remove it."
+        ) from None
 
 
 def unlike(image: Tensor, network: nn.Module, known: Mapping[str, Familiar], slice_axis: int | None = None) -> str:
@@ -117,11 +114,14 @@ def unlike(image: Tensor, network: nn.Module, known: Mapping[str, Familiar], sli
         network: as `describe`.
         known: of `read_input_check`.
         slice_axis: as `describe`.
+
+    Raises:
+        ValueError: `known` is of another network, or of other images.
     """
-    described = describe(image, network, slice_axis)
-    # of another network the features are others, and tell nothing
-    alike = [n for n, v in described.items() if n in known and v.shape == known[n].mean.shape]
-    found = {n: known[n].excess(described[n]) for n in alike}
+    described = {name: vector for name, vector in describe(image, network, slice_axis).items() if name in known}
+    if any(vector.shape != known[name].mean.shape for name, vector in described.items()):
+        raise ValueError("what is kept of the training images is of another network.")
+    found = {name: known[name].excess(vector) for name, vector in described.items()}
     beyond = sorted(((excess, name) for name, excess in found.items() if not excess <= 1), reverse=True)
     return ", ".join(f"{TOLD.get(name, name)} ({excess:.1f} x)" for excess, name in beyond)
 
@@ -132,37 +132,41 @@ class CheckInputd(Transform):
     It runs before the image's maps are read, on what the network was given.
 
     Args:
-        weights: of the network; what its training images were like lies beside them.
+        weights: of the network, or an exported one; what its training images were like lies beside them. None for a network
+            without, of which nothing is known.
         network: an HRCAMNet, or an exported one.
         slice_axis: as `describe`.
         strict: refuse images that are unlike, in place of marking them.
 
     Raises:
-        ValueError: with `strict`, an image that is unlike; the message names its file.
+        ValueError: with `strict`, an image that is unlike; the message names its file. What lies beside the weights is torn, or
+            of another network.
 
     Example:
         >>> CheckInputd("models/model.pt", network, 2)({"image": image})["input_check"]  # doctest: +SKIP
         'unlike the training scans: its contrast or weighting (2.4 x)'
     """
 
-    def __init__(self, weights: str | Path, network: nn.Module, slice_axis: int | None = None, strict: bool = False) -> None:
-        self.weights, self.network, self.slice_axis, self.strict = Path(weights), network, slice_axis, strict
-        self.told = False
+    def __init__(
+        self, weights: str | Path | None, network: nn.Module, slice_axis: int | None = None, strict: bool = False
+    ) -> None:
+        self.weights, self.network, self.slice_axis, self.strict = weights, network, slice_axis, strict
+
+    @cached_property
+    def known(self) -> dict[str, Familiar] | None:
+        """What the training images were like, read once; where nothing is kept, that is told once."""
+        found = None if self.weights is None else read_input_check(self.weights)
+        if found is None:
+            beside = self.weights and f"{self.weights}: has no {check_file(self.weights).name} beside it"
+            logger.warning("%s; whether scans are like those it was trained on is not known", beside or "no weights are given")
+        return found
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        known = read_input_check(self.weights)
-        if known is None:
-            if not self.told:
-                logger.warning(
-                    "%s: has no %s beside it; whether scans are like those it was trained on is not known",
-                    self.weights,
-                    check_file(self.weights).name,
-                )
-            self.told = True
+        if self.known is None:
             return d | {CHECK: NOT_KNOWN}
         image = torch.as_tensor(d["image"])  # of an engine: on the network's device
-        found = unlike(image, self.network, known, self.slice_axis)
+        found = unlike(image, self.network, self.known, self.slice_axis)
         if found and self.strict:
             raise ValueError(f"{d.get('file', 'image')}: is unlike the scans that the network was trained on: {found}. Left out.")
         if found:

@@ -59,6 +59,17 @@ def test_too_few_images_are_told(tmp_path, trained, caplog):
     assert caplog.messages == [f"{tmp_path / 'other.pt'}: too few images to tell later which scans are unlike them"]
 
 
+def test_without_weights_nothing_is_known(trained, caplog):
+    assert CheckInputd(None, trained[1], 2)(images(1, 2)[0])["input_check"] == "not known"
+    assert caplog.messages == ["no weights are given; whether scans are like those it was trained on is not known"]
+
+
+def test_what_is_of_another_network_is_told(trained):
+    other = HRCAMNet(StageCNN(2, channels=(3, 5), convs=(1, 1)), 2, spatial_dims=2)
+    with pytest.raises(ValueError, match="what is kept of the training images is of another network"):
+        CheckInputd(trained[0], other, 2)(images(1, 2)[0])
+
+
 def test_an_exported_network_is_checked_by_the_image_alone(trained):
     weights, _ = trained
     assert CheckInputd(weights, torch.nn.Identity(), 2)(images(1, 2)[0])["input_check"] == "as trained"

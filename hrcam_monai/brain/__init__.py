@@ -2,6 +2,16 @@
 
 from hrcam_monai.brain.extraction import NoBrainError, brain_mask
 from hrcam_monai.brain.strip import HEAD, STRIP, StripBraind, WithinBraind
-from hrcam_monai.brain.stripped import stripped_brain
+from hrcam_monai.brain.stripped import litres, stripped_brain, voxel_mm3
 
-__all__ = ["HEAD", "STRIP", "NoBrainError", "StripBraind", "WithinBraind", "brain_mask", "stripped_brain"]
+__all__ = [
+    "HEAD",
+    "STRIP",
+    "NoBrainError",
+    "StripBraind",
+    "WithinBraind",
+    "brain_mask",
+    "litres",
+    "stripped_brain",
+    "voxel_mm3",
+]

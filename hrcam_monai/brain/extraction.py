@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
 from torch import Tensor
 
+from hrcam_monai.brain.stripped import litres, voxel_mm3
+
 TOOL = "deepbet"
 COARSE, FINE = (128,) * 3, (256,) * 3  # grids that the two networks were trained on: whole field, and about the brain
 MARGIN = 0.1  # share of the brain's box that is looked at beside it
@@ -115,15 +117,15 @@ def brain_mask(image: np.ndarray, affine: np.ndarray, device: str | torch.device
     largest, second = _parts(likely > 0.5)
     brain = np.zeros(upright.shape, bool)
     brain[box] = binary_fill_holes(largest)
-    _check(brain, second, float(abs(np.linalg.det(affine[:3, :3]))))
+    _check(brain, second, voxel_mm3(affine))
     return nib.apply_orientation(brain, nib.orientations.ornt_transform(nib.io_orientation(np.eye(4)), turn))
 
 
 def _check(brain: np.ndarray, second: float, voxel: float) -> None:
     """See that a mask can be a brain's; `second` is the size of its second part, `voxel` mm3."""
-    litres = float(brain.sum() * voxel / 1e6)
-    if not LEAST_LITRES <= litres <= MOST_LITRES:
-        raise NoBrainError(f"what seems to be its brain has {litres:.2f} litres; {REMEDY}.")
+    size = litres(brain, voxel)
+    if not LEAST_LITRES <= size <= MOST_LITRES:
+        raise NoBrainError(f"what seems to be its brain has {size:.2f} litres; {REMEDY}.")
     if brain.mean() > MOST_OF_FIELD:
         raise NoBrainError(f"what seems to be its brain fills {brain.mean():.0%} of it; {REMEDY}.")
     if second > MOST_OF_SECOND:

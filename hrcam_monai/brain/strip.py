@@ -13,7 +13,7 @@ from monai.transforms import MapTransform
 from torch.utils.data import get_worker_info
 
 from hrcam_monai.brain.extraction import NoBrainError, brain_mask
-from hrcam_monai.brain.stripped import THIN_MM, air_of, stripped_brain
+from hrcam_monai.brain.stripped import THIN_MM, air_of, litres, stripped_brain, voxel_mm3
 
 STRIP = ("auto", "always", "never")  # what to do with skulls
 HEAD = "head"  # key of an item, and column of predictions.csv: how its brain came to be cut out
@@ -63,15 +63,16 @@ class StripBraind(MapTransform):
                 file = d.get("file", key)
                 raise ValueError(f"{file}: {error} To go on with whole images, set strip to never.") from None
             if self.brain_key:
-                d[HEAD] = AS_IT_CAME if brain is None else f"brain cut out, {_litres(brain):.2f} l"
+                d[HEAD] = AS_IT_CAME
                 if brain is not None:
-                    d[self.brain_key] = brain
+                    size = litres(brain.numpy(), voxel_mm3(np.asarray(brain.affine)))
+                    d[HEAD], d[self.brain_key] = f"brain cut out, {size:.2f} l", brain
         return d
 
     def _stripped(self, image: MetaTensor) -> tuple[MetaTensor, MetaTensor | None]:
         """The image with air of 0, and its brain if it was cut out here."""
         values, affine = image[0].cpu().numpy(), np.asarray(image.affine, dtype=float)
-        known = None if self.strip == "always" else stripped_brain(values, float(abs(np.linalg.det(affine[:3, :3]))))
+        known = None if self.strip == "always" else stripped_brain(values, voxel_mm3(affine))
         if known is not None and air_of(values) == 0:
             return image, None
         if known is None:
@@ -90,10 +91,6 @@ class StripBraind(MapTransform):
 def _thin(image: MetaTensor) -> bool:
     sides = np.array(image.shape[1:]) * np.linalg.norm(np.asarray(image.affine, dtype=float)[:3, :3], axis=0)
     return bool(sides.min() < THIN_MM)
-
-
-def _litres(mask: MetaTensor) -> float:
-    return float(mask.as_tensor().sum()) * float(abs(np.linalg.det(np.asarray(mask.affine)[:3, :3]))) / 1e6
 
 
 class WithinBraind(MapTransform):

@@ -10,6 +10,26 @@ LEAST_AIR = 0.2  # a brain fills about half of the tightest box
 TRACE = 1e-3
 
 
+def voxel_mm3(affine: np.ndarray) -> float:
+    """Volume of a voxel of an image with this affine (voxel index to world mm), 4x4.
+
+    Example:
+        >>> voxel_mm3(np.diag([-2.0, 2.0, 3.0, 1.0]))
+        12.0
+    """
+    return float(abs(np.linalg.det(np.asarray(affine, dtype=float)[:3, :3])))
+
+
+def litres(mask: np.ndarray, voxel: float) -> float:
+    """Volume of a mask, of voxels of so many mm3.
+
+    Example:
+        >>> litres(np.ones((100, 100, 100)), 1.5)
+        1.5
+    """
+    return float((mask > 0).sum() * voxel / 1e6)
+
+
 def air_of(image: np.ndarray) -> float:
     """The value most common on the faces of an image's box: in a stripped head that of its air, mostly 0.
 
@@ -22,7 +42,7 @@ def air_of(image: np.ndarray) -> float:
     return float(values[counts.argmax()])
 
 
-def stripped_brain(image: np.ndarray, voxel_mm3: float) -> np.ndarray | None:
+def stripped_brain(image: np.ndarray, voxel: float) -> np.ndarray | None:
     """The brain of a skull-stripped image; None if the image seems to hold a skull.
 
     Stripped means: the value most common on the box's faces is that of one fifth of all voxels or more (air that a tool
@@ -30,7 +50,7 @@ def stripped_brain(image: np.ndarray, voxel_mm3: float) -> np.ndarray | None:
 
     Args:
         image: [X, Y, Z], its axes in any order.
-        voxel_mm3: volume of a voxel.
+        voxel: volume of a voxel, mm3.
 
     Returns:
         bool [X, Y, Z], or None.
@@ -43,6 +63,6 @@ def stripped_brain(image: np.ndarray, voxel_mm3: float) -> np.ndarray | None:
     air = air_of(image)
     # a thousandth of the brightest tissue is air too: interpolation leaves such traces
     inside = np.abs(image - air) > TRACE * (np.percentile(image, 99.5) - air)
-    if inside.mean() > 1 - LEAST_AIR or inside.sum() * voxel_mm3 / 1e6 > MOST_BRAIN_LITRES:
+    if inside.mean() > 1 - LEAST_AIR or litres(inside, voxel) > MOST_BRAIN_LITRES:
         return None
     return inside

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.stats import kurtosis, skew
 
+from hrcam_monai.brain import voxel_mm3
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.transforms.regions import region_values
@@ -67,7 +68,7 @@ def intensity_and_size(item: Mapping[str, Any]) -> dict[str, float]:
     image = item["image"]
     values = torch.as_tensor(image).as_subclass(torch.Tensor).double().numpy()
     values = values[values != 0]
-    ml = abs(float(np.linalg.det(np.asarray(image.affine, dtype=float)[:3, :3]))) / 1000
+    ml = voxel_mm3(image.affine) / 1000
     middle = np.median(values)
     spread = max(1.4826 * float(np.median(np.abs(values - middle))), 1e-6)
     robust = (values - middle) / spread

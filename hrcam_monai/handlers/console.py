@@ -9,18 +9,17 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
 
+from hrcam_monai.metrics.measures import LOCALIZATION
 from hrcam_monai.utils.tables import interval, table
 
 logger = logging.getLogger(__name__)
 FEW = 20  # subjects of a class, below which numbers hang on single people
-MEASURES = {  # of an evaluation: section, key, name
+MEASURES = {  # of an evaluation: name, section, key
     "AUC": ("classification", "auc"),
     "accuracy": ("classification", "accuracy"),
     "sensitivity": ("classification", "sensitivity"),
     "specificity": ("classification", "specificity"),
-    "pixel AP": ("localization", "pixel_ap"),
-    "best Dice": ("localization", "best_dice"),
-    "pointing": ("localization", "pointing"),
+    **{LOCALIZATION[key].title: ("localization", key) for key in ("pixel_ap", "best_dice", "pointing")},
 }
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from hrcam_monai.input_check.descriptors import describe
 from hrcam_monai.input_check.familiar import Familiar
 from hrcam_monai.utils.distributed import is_main_process
-from hrcam_monai.utils.files import write_tensors
+from hrcam_monai.utils.files import beside, write_tensors
 
 logger = logging.getLogger(__name__)
 CHECK = "input_check"  # key of an item, and column of predictions.csv
@@ -47,8 +47,7 @@ def check_file(weights: str | Path) -> Path:
         >>> check_file("run/model.pt").name, check_file("run/two_stage.pt").name
         ('inputs.pt', 'two_stage_inputs.pt')
     """
-    path = Path(weights)
-    return path.with_name("inputs.pt" if path.stem == "model" else f"{path.stem}_inputs.pt")
+    return beside(weights, "inputs.pt")
 
 
 def write_input_check(

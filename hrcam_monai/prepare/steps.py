@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 
-from hrcam_monai.brain import NoBrainError, brain_mask, stripped_brain
+from hrcam_monai.brain import NoBrainError, brain_mask, litres, stripped_brain, voxel_mm3
 from hrcam_monai.data.itk_images import FLIP, image_like, itk_types, lps_affine, resample, to_array
 from hrcam_monai.prepare.bias_field import FINEST, correct_bias, tissue_mask
 from hrcam_monai.prepare.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
@@ -68,10 +68,6 @@ class Prepared:
     brain: Any | None = None
 
 
-def _litres(inside: np.ndarray, image: Any) -> float:
-    return float(inside.sum() * np.prod(list(image.GetSpacing())) / 1e6)
-
-
 def on_grid_of(image: Any, mask: Any, name: str) -> Any:
     """A mask on the image's grid, by nearest neighbour in world space: the same voxels if the grids are the same.
 
@@ -85,7 +81,7 @@ def on_grid_of(image: Any, mask: Any, name: str) -> Any:
         raise ValueError(
             f"its regions do not lie on it (label {lost.max()} is lost on the image's grid); draw them on this image."
         )
-    before, after = (_litres(itk.array_view_from_image(m) > 0, m) for m in (mask, moved))
+    before, after = (litres(itk.array_view_from_image(m), voxel_mm3(lps_affine(m))) for m in (mask, moved))
     if before and not KEPT[0] <= after / before <= KEPT[1]:
         raise ValueError(
             f"its {name} does not lie on it ({after / before:.0%} of the mask is left on the image's grid); "
@@ -97,8 +93,7 @@ def on_grid_of(image: Any, mask: Any, name: str) -> Any:
 def _brain(image: Any, steps: Steps) -> tuple[Any | None, Any | None]:
     """The brain of an image, None where it stays in its skull; and the same again if it was cut out here."""
     values, affine = to_array(image)
-    voxel = float(np.prod(list(image.GetSpacing())))
-    known = None if steps.strip == "always" else stripped_brain(values, voxel)
+    known = None if steps.strip == "always" else stripped_brain(values, voxel_mm3(affine))
     if known is not None:
         return _mask_like(known, image), None
     if steps.strip == "never" or (steps.roi is not None and is_slab(image)):

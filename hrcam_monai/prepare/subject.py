@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hrcam_monai.brain import litres, voxel_mm3
 from hrcam_monai.data.dicom_series import Series
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.itk_images import to_array
@@ -158,7 +159,7 @@ def _from_volume(inputs: Inputs, steps: Steps, output: Path, subject: str) -> di
 
 def _litres(mask: Any) -> float:
     array, affine = to_array(mask)
-    return round(float((array > 0).sum() * abs(np.linalg.det(affine[:3, :3])) / 1e6), 2)
+    return round(litres(array, voxel_mm3(affine)), 2)
 
 
 def _evidence(key: str, volume: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,17 @@ def write_json(content: Any, path: Path) -> None:
     write_text(path, json.dumps(content, indent=1))
 
 
+def beside(weights: str | Path, name: str) -> Path:
+    """Where a file about weights lies: `name` beside `model.pt`, `NAME_name` beside others.
+
+    Example:
+        >>> beside("run/model.pt", "network.json").name, beside("run/two_stage.pt", "network.json").name
+        ('network.json', 'two_stage_network.json')
+    """
+    path = Path(weights)
+    return path.with_name(name if path.stem == "model" else f"{path.stem}_{name}")
+
+
 def file_hash(path: str | Path) -> str:
     """sha256 of a file, as hexadecimal digits."""
     with Path(path).open("rb") as stream:

@@ -16,7 +16,7 @@ from torch import nn
 
 import hrcam_monai
 from hrcam_monai.utils.distributed import is_main_process
-from hrcam_monai.utils.files import file_hash, write_json
+from hrcam_monai.utils.files import beside, file_hash, write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 from hrcam_monai.weights import load_weights
 
@@ -46,8 +46,7 @@ def settings_file(weights: str | Path) -> Path:
         >>> settings_file("run/model.pt").name, settings_file("run/two_stage.pt").name
         ('network.json', 'two_stage_network.json')
     """
-    path = Path(weights)
-    return path.with_name("network.json" if path.stem == "model" else f"{path.stem}_network.json")
+    return beside(weights, "network.json")
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,9 +38,13 @@ def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tupl
     maps[f"{OURS}, without the two finest levels"] = torch.stack(levels[2:]).sum(0)
     maps |= {n.replace(f" ({peers.candidate.name})", ""): m for n, m in peers(image, label).items()}
     for n in (OURS, RIVAL):
-        positive = (maps[n] - maps[n].median()).clamp(min=0)
-        maps[n + EDGES] = along_edges(positive[None, None, ..., 0], image[..., 0])[0, 0, ..., None]
+        maps[n + EDGES] = moved_along_edges(maps[n][None, None, ..., 0], image[..., 0])[0, 0, ..., None]
     return logits, maps
+
+
+def moved_along_edges(heat: Tensor, image: Tensor) -> Tensor:
+    """What of a map [1, 1, X, Y] stands out from its median, moved along the edges of its image as seeds are."""
+    return along_edges((heat - heat.median()).clamp(min=0), image)
 
 
 def scored(
@@ -64,11 +68,16 @@ def scored(
         towards = [np.linspace(-1, 1, n) ** 2 for n in mask.shape[:2]]
         maps["a Gaussian in the middle"] = torch.from_numpy(np.exp(-2 * np.add.outer(*towards))[..., None])
         maps["mean mask of the class"] = torch.from_numpy(mean_masks[label])
-        for method, heat in maps.items():
-            values = heat.numpy()
-            above = values - np.median(values)  # as the label map: what stands out from the rest, whatever the level of the whole
-            shares = [fixed_dice(above, mask, share) for share in SHARES]
-            yield common | {"method": method, "shares": shares} | localization_scores(values, mask)
+        yield from map_rows(maps, mask, common)
+
+
+def map_rows(maps: Mapping[str, Tensor], mask: np.ndarray, common: Row) -> Iterator[Row]:
+    """One row a map [X, Y, 1] of a slice with this mask."""
+    for method, heat in maps.items():
+        values = heat.numpy()
+        above = values - np.median(values)  # as the label map: what stands out from the rest, whatever the level of the whole
+        shares = [fixed_dice(above, mask, share) for share in SHARES]
+        yield common | {"method": method, "shares": shares} | localization_scores(values, mask)
 
 
 def mean_masks_of(dataset: Any) -> dict[int, np.ndarray]:
@@ -151,13 +160,19 @@ def sanity(ours: Candidate, dataset: Any) -> dict[str, float]:
     return {"completeness": max(errors), "randomised": last.correlation, "randomised_absolute": last.absolute}
 
 
-def summary(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, Any]:
-    """Classification of both networks, and a line a map."""
+def map_lines(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, Row]:
+    """A line a map, its threshold chosen on validation people."""
     lines = {}
     for method in dict.fromkeys(r["method"] for r in rows if r["method"]):
         tried = np.median([r["shares"] for r in validation if r["method"] == method], axis=0)
         share = int(tried.argmax())
         lines[method] = {"slices": sum(r["method"] == method for r in rows), "share": float(SHARES[share])}
         lines[method] |= located(rows, method, share)
-    found = {"network": classified(rows, "logits"), "plain": classified(rows, "plain"), "maps": lines}
+    return lines
+
+
+def summary(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, Any]:
+    """Classification of both networks, and a line a map."""
+    found: dict[str, Any] = {"network": classified(rows, "logits"), "plain": classified(rows, "plain")}
+    found["maps"] = map_lines(rows, validation)
     return found | {"false_peaks": false_peaks(rows, validation), "by": over_people(rows, OURS, RIVAL)}

@@ -1,6 +1,7 @@
 """Write docs/real_tumours.md's tables from benchmarks/results/tumours. Every number in them comes from those files.
 
 python benchmarks/tumours_table.py
+python benchmarks/tumours_table.py --peers-only   # the tables of other networks alone
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ PAGE = ROOT / "docs" / "real_tumours.md"
 NO_FINE = f"{OURS}, without the two finest levels"
 MEAN = "TorchCAM LayerCAM, mean"
 ALIKE = ", read as HR-CAM"
+ONE_OF = re.compile(r"(level|exit) \d|max fusion")  # maps of one level among several, and of TorchCAM's poorest fusion
+SHOWN = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing", "energy")
 Result = Mapping[str, Any]
 
 
@@ -138,12 +141,11 @@ def targets(name: str, results: Sequence[Result]) -> list[list[str]]:
 
 def maps(name: str, results: Sequence[Result]) -> list[list[str]]:
     """A line a map."""
-    shown = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing", "energy")
     labels = range(len(CLASSES[name])) if len(CLASSES[name]) > 2 else []
     rows = []
     for method in dict.fromkeys(m for r in results for m in r["maps"]):
         having = [r for r in results if method in r["maps"]]
-        row = [method, *(spread(column(having, method, key)) for key in shown)]
+        row = [method, *(spread(column(having, method, key)) for key in SHOWN)]
         rows.append(row + [f"{np.mean(column(having, method, f'pixel_ap_class_{i}')):.3f}" for i in labels])
     return rows
 
@@ -177,6 +179,62 @@ def steps(name: str, folder: Path) -> list[list[str]]:
     return rows
 
 
+def networks_of(name: str, folder: Path) -> dict[str, list[Result]]:
+    """The results of other networks, by the network's name."""
+    found: dict[str, list[Result]] = {}
+    for path in sorted(folder.glob(f"{name}_*_*_*.json")):
+        result = json.loads(path.read_text())
+        found.setdefault(result["peer"], []).append(result)
+    return found
+
+
+def shown_maps(results: Sequence[Result]) -> dict[str, str]:
+    """The maps of a network that are shown, and how: of those of single levels the best, chosen with the masks."""
+    named = list(results[0]["maps"])
+    levels = [m for m in named if ONE_OF.search(m) and EDGES not in m]
+    shown = {m: m for m in named if m not in levels}
+    if levels:
+        best_level = max(levels, key=lambda m: float(np.mean(column(results, m, "pixel_ap"))))
+        shown[best_level] = f"{best_level} (the best, chosen with the masks)"
+    return shown
+
+
+def networks(name: str, folder: Path) -> str:
+    """Our maps and those of other networks on the same folds and seeds, a line a map."""
+    found = networks_of(name, folder / "peers")
+    if not found:
+        return "Not measured yet.\n"
+    done = sorted({(r["fold"], r["seed"]) for of in found.values() for r in of})
+    own = [r for r in results_of(name, folder) if (r["fold"], r["seed"]) in done]
+    key = "auc" if len(CLASSES[name]) == 2 else "macro_f1"
+    rows = []
+    if own:
+        parts = {m: m for m in (OURS, OURS + EDGES) if m in own[0]["maps"]}
+        rows += network_rows("HR-CAM (ours)", own, parts, key, len(done))
+    for of in sorted(found.values(), key=lambda of: -float(np.mean(column(of, of[0]["method"], "pixel_ap")))):
+        title = f"{of[0]['title']}{' **(reads masks)**' * of[0]['reads_masks']}"
+        rows += network_rows(title, of, shown_maps(of), key, len(done))
+    head = ["network", "AUC" if key == "auc" else "macro F1", "parameters", "epochs", "minutes", "map", "pixel AP"]
+    head += ["median Dice, best", "median Dice, fixed", "pointing", "energy inside"]
+    folds = ", ".join(f"fold {fold} seed {seed}" for fold, seed in done)
+    commits = ", ".join(sorted({r["commit"] for of in found.values() for r in of}))
+    return f"{folds}; commits of the other networks {commits}.\n\n" + table(head, rows)
+
+
+def network_rows(title: str, results: Sequence[Result], named: Mapping[str, str], key: str, whole: int) -> list[list[str]]:
+    """A line a map; what is the network's own stands in the first."""
+    of = "" if len(results) == whole else f" ({len(results)} of {whole} folds)"
+    parameters = f"{results[0]['parameters'] / 1e6:.2f} M" if "parameters" in results[0] else ""
+    epochs = " + ".join(str(n) for n in results[0].get("epochs", []))
+    minutes = f"{np.mean([r['processor_minutes'] for r in results]):.0f}" if "processor_minutes" in results[0] else ""
+    first = [title + of, f"{np.mean([r['network'][key] for r in results]):.3f}", parameters, epochs, minutes]
+    rows = []
+    for method, shown in named.items():
+        rows.append([*(first if not rows else [""] * len(first)), shown])
+        rows[-1] += [f"{np.mean(column(results, method, measure)):.3f}" for measure in SHOWN]
+    return rows
+
+
 def section(name: str, folder: Path) -> str:
     """Tables of one set."""
     results = results_of(name, folder)
@@ -205,10 +263,13 @@ def section(name: str, folder: Path) -> str:
 def main(
     page: Annotated[Path, typer.Option(help="Markdown file with the marks.")] = PAGE,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = RESULTS / "tumours",
+    peers_only: Annotated[bool, typer.Option("--peers-only", help="Leave the other tables as they are.")] = False,
 ) -> None:
     """Fill in the tables between their marks."""
     for name in CLASSES:
-        fill(page, name, section(name, results))
+        if not peers_only:
+            fill(page, name, section(name, results))
+        fill(page, f"other networks, {name}", networks(name, results))
     typer.echo(f"page: {page}")
 
 

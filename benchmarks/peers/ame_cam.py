@@ -32,7 +32,8 @@ def scaled(x: Tensor) -> Tensor:
 
 def likeness(a: Tensor, b: Tensor) -> Tensor:
     """Cosines between the rows, [N, M] of [N, D] and [M, D], within (0, 1)."""
-    return (F.normalize(a, dim=1) @ F.normalize(b, dim=1).T).clamp(EPS, 1 - EPS)
+    with torch.autocast("cpu", enabled=False):  # cosines near 1 need more digits than bfloat16 has
+        return (F.normalize(a, dim=1) @ F.normalize(b, dim=1).T).clamp(EPS, 1 - EPS)
 
 
 def pull(x: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ class AMECAM(Peer):
         found = []
         for level, exit_ in zip(self.levels, self.exits, strict=True):
             x = level(x)
-            found.append(exit_(x))
+            found.append(exit_(x).float())
         return found
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ class AMECAM(Peer):
         return self.with_reference(self.exit_maps(x)[-1].mean(dim=(2, 3)))
 
     def stages(self) -> list[Stage]:
-        exits = Stage(self.classifier, self.exit_loss, epochs=10, lr=0.002)
+        exits = Stage(self.classifier, self.exit_loss, epochs=8, lr=0.002)
         return [exits, Stage(self.attention, self.contrast_loss, epochs=3, lr=0.002)]
 
     def exit_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
@@ -106,7 +107,7 @@ class AMECAM(Peer):
 
     def merged(self, x: Tensor, maps: Tensor) -> Tensor:
         """Mean of the exits' maps, weighted pixel by pixel by what attention makes of the image seen through each of them."""
-        return (self.attention(scaled(x) * maps).softmax(dim=1) * maps).sum(dim=1, keepdim=True)
+        return (self.attention(scaled(x) * maps).float().softmax(dim=1) * maps).sum(dim=1, keepdim=True)
 
     def contrast_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
         """Over the images of the batch that have a finding."""

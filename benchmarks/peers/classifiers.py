@@ -29,10 +29,10 @@ class PlainClassifier(Peer):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
+        return self.network(x).float()
 
     def stages(self) -> list[Stage]:
-        return [Stage(self.network, self.label_loss, epochs=12, lr=0.001)]
+        return [Stage(self.network, self.label_loss, epochs=10, lr=0.001)]
 
     def label_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
         """Cross entropy of the image's label."""
@@ -60,6 +60,7 @@ class PlainEfficientNetB0(PlainClassifier):
     """Tan and Le, ICML 2019."""
 
     title = "EfficientNet-B0"
+    bfloat16 = False  # depth-wise convolutions take twice the time in it
 
     def made(self, classes: int) -> nn.Module:
         return EfficientNetBN("efficientnet-b0", pretrained=False, spatial_dims=2, in_channels=1, num_classes=classes)

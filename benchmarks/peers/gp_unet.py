@@ -33,13 +33,13 @@ class GPUNet(Peer):
 
     def class_maps(self, x: Tensor) -> Tensor:
         """[B, classes, X, Y]; the class that is no finding has a map, too, as "healthy" has in the paper."""
-        return self.network(x)
+        return self.network(x).float()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.class_maps(x).amax(dim=(2, 3))
 
     def stages(self) -> list[Stage]:
-        return [Stage(self.network, self.label_loss, epochs=12, lr=0.003)]
+        return [Stage(self.network, self.label_loss, epochs=10, lr=0.003)]
 
     def label_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
         """Cross entropy of the image's label."""

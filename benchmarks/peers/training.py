@@ -71,7 +71,8 @@ def train_stage(
         peer.train()
         for batch in tqdm(loader, desc=f"{peer.title}, stage {number + 1}, epoch {epoch + 1} of {stage.epochs}", leave=False):
             optimizer.zero_grad()
-            loss = stage.loss(batch["image"], batch["label"], batch.get(SEEDS))
+            with torch.autocast("cpu", torch.bfloat16, enabled=peer.bfloat16):  # losses and weights are float32
+                loss = stage.loss(batch["image"], batch["label"], batch.get(SEEDS))
             loss.backward()
             optimizer.step()
             schedule.step()

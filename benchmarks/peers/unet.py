@@ -33,23 +33,27 @@ class MaskUNet(Peer):
         self.network = BasicUNet(spatial_dims=2, in_channels=1, out_channels=1 + self.findings, features=widths, **STYLE)
         self.dice_and_ce = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
+    def pixels(self, x: Tensor) -> Tensor:
+        """Logits of background and findings, [B, 1 + findings, X, Y]."""
+        return self.network(x).float()
+
     def forward(self, x: Tensor) -> Tensor:
         """The log-odds of a finding is that of its most likely pixel."""
-        pixels = self.network(x)
+        pixels = self.pixels(x)
         others = [[k for k in range(pixels.shape[1]) if k != i] for i in range(1, pixels.shape[1])]
         odds = [pixels[:, i] - pixels[:, rest].logsumexp(dim=1) for i, rest in enumerate(others, 1)]
         return self.with_reference(torch.stack(odds, dim=1).amax(dim=(2, 3)))
 
     def stages(self) -> list[Stage]:
-        return [Stage(self.network, self.pixel_loss, epochs=12, lr=0.003)]
+        return [Stage(self.network, self.pixel_loss, epochs=8, lr=0.003)]
 
     def pixel_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
         """Dice and cross entropy, every pixel of the mask being of the image's class."""
         assert masks is not None
         channel = label + (self.reference is None)
-        return self.dice_and_ce(self.network(x), (masks > 0.5) * channel[:, None, None, None])
+        return self.dice_and_ce(self.pixels(x), (masks > 0.5) * channel[:, None, None, None])
 
     def maps(self, x: Tensor, label: int) -> dict[str, Tensor]:
-        pixels = self.network(x).softmax(dim=1)
+        pixels = self.pixels(x).softmax(dim=1)
         found = {self.method: pixels[:, [1 + self.finding(label)]]}
         return found | ({"U-Net, probability of any tumour": 1 - pixels[:, :1]} if self.findings > 1 else {})

@@ -69,7 +69,8 @@ def test_targets_are_met_and_missed_by_the_numbers(results):
 
 def test_the_page_is_filled_between_its_marks(results, tmp_path):
     page = tmp_path / "page.md"
-    marks = "".join(f"a\n<!-- {n} -->\nstale\n<!-- end of {n} -->\n" for n in tumours.CLASSES)
+    names = [f"{of}{n}" for n in tumours.CLASSES for of in ("", "other networks, ")]
+    marks = "".join(f"a\n<!-- {n} -->\nstale\n<!-- end of {n} -->\n" for n in names)
     page.write_text(marks)
     tumours_table.main(page, results)
     text = page.read_text()
@@ -78,6 +79,54 @@ def test_the_page_is_filled_between_its_marks(results, tmp_path):
     assert "Not measured yet." in text
     tumours_table.main(page, results)
     assert page.read_text() == text
+
+
+@pytest.fixture
+def peers(results):
+    """A network with a map of its own and two of its levels, on one of two folds."""
+    (results / "peers").mkdir()
+    values = {"AME-CAM": 0.3, "AME-CAM, exit 1": 0.1, "AME-CAM, exit 2": 0.4, "AME-CAM, along edges": 0.5}
+    lines = tumour_scores.map_lines(*[[scores(m, 1, v) for m, v in values.items()]] * 2)
+    common = {
+        "fold": 0,
+        "seed": 0,
+        "commit": "d",
+        "peer": "ame_cam",
+        "title": "AME-CAM",
+        "method": "AME-CAM",
+        "reads_masks": False,
+    }
+    common |= {"parameters": 2_800_000, "epochs": [10, 3], "processor_minutes": 9.6, "network": {"auc": 0.9, "macro_f1": 0.8}}
+    (results / "peers" / "glioma_flair_ame_cam_0_0.json").write_text(json.dumps(common | {"maps": lines}))
+    ceiling = {
+        "peer": "unet",
+        "title": "U-Net",
+        "method": "U-Net",
+        "reads_masks": True,
+        "maps": {"U-Net": lines["AME-CAM, exit 2"]},
+    }
+    (results / "peers" / "glioma_flair_unet_0_0.json").write_text(json.dumps(common | ceiling))
+    return results
+
+
+def test_other_networks_stand_beside_ours_on_the_same_folds(peers):
+    text = tumours_table.networks("glioma_flair", peers)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")][2:]
+    assert "fold 0 seed 0; commits of the other networks d." in text
+    assert [line[0] for line in lines] == ["HR-CAM (ours)", "U-Net **(reads masks)**", "AME-CAM", "", ""]
+    assert lines[0][5:7] == ["HR-CAM", "0.800"]  # of fold 0 alone: fold 1 is worth 0.81
+    assert lines[2][1:7] == ["0.900", "2.80 M", "10 + 3", "10", "AME-CAM", "0.300"]
+    assert [line[5] for line in lines[3:]] == ["AME-CAM, along edges", "AME-CAM, exit 2 (the best, chosen with the masks)"]
+    assert tumours_table.networks("brain_tumor_t1ce", peers) == "Not measured yet.\n"
+
+
+def test_tables_of_other_networks_are_written_alone(peers, tmp_path):
+    page = tmp_path / "page.md"
+    names = [f"{of}{n}" for n in tumours.CLASSES for of in ("", "other networks, ")]
+    page.write_text("".join(f"<!-- {n} -->\nstale {n}.\n<!-- end of {n} -->\n" for n in names))
+    tumours_table.main(page, peers, peers_only=True)
+    assert "stale glioma_flair." in page.read_text()
+    assert "stale other networks" not in page.read_text()
 
 
 def test_slices_are_chosen_by_a_rule():

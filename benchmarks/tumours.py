@@ -1,6 +1,7 @@
 """Real tumours: one fold and seed trained by the bundle, and its maps beside other maps of the same people.
 
 python benchmarks/tumours.py --data ../shared/data --name glioma_flair --fold 0 --seed 0
+python benchmarks/tumours.py --data ../shared/data --name glioma_flair --site HT --seed 0   # a hospital's people held out
 
 A fold that has its result is not run again; a training that was stopped goes on where it stopped.
 """
@@ -39,22 +40,30 @@ def overlays(name: str) -> list[str]:
     return ["pictures", f"tasks/{name}"]
 
 
-def split_of(rows: Sequence[Mapping[str, str]], fold: int, seed: int) -> dict[str, str]:
-    """Each person's split: the fold is held out, one in five of the others validates; no one is in two."""
-    people = {r["patient"]: (int(r["fold"]), r["class"]) for r in sorted(rows, key=lambda r: r["patient"])}
-    if any(people[r["patient"]][0] != int(r["fold"]) for r in rows):
-        raise ValueError("a patient is in two folds.")
-    rest = [p for p, (own, _) in people.items() if own != fold]
+def split_of(rows: Sequence[Mapping[str, str]], held: int | str, seed: int) -> dict[str, str]:
+    """Each person's split: a fold, or a site by its code, is held out, one in five of the others validates; no one is in two.
+
+    Raises:
+        ValueError: a patient is in two folds or sites, or nobody is of the one that is held out.
+    """
+    column = "fold" if isinstance(held, int) else "site"
+    people = {r["patient"]: (r.get(column), r["class"]) for r in sorted(rows, key=lambda r: r["patient"])}
+    if any(people[r["patient"]][0] != r.get(column) for r in rows):
+        raise ValueError(f"a patient is in two {column}s.")
+    rest = [p for p, (own, _) in people.items() if own != str(held)]
+    if len(rest) == len(people):
+        known = ", ".join(sorted({own for own, _ in people.values() if own})) or "none"
+        raise ValueError(f"nobody is of {column} {held}; {column}s of this set: {known}.")
     _, validation = next(StratifiedKFold(5, shuffle=True, random_state=seed).split(rest, [people[p][1] for p in rest]))
     split = dict.fromkeys(people, "test") | dict.fromkeys(rest, "training")
     return split | {rest[i]: "validation" for i in validation}
 
 
-def write_manifest(source: Path, name: str, fold: int, seed: int, folder: Path) -> None:
-    """The manifest of one fold; its paths start from the source."""
+def write_manifest(source: Path, name: str, held: int | str, seed: int, folder: Path) -> None:
+    """The manifest of a fold, or site, that is held out; its paths start from the source."""
     with (source / "slices.csv").open() as file:
         rows = list(csv.DictReader(file))
-    split = split_of(rows, fold, seed)
+    split = split_of(rows, held, seed)
     content: dict[str, Any] = {"classes": CLASSES[name], "training": [], "validation": [], "test": []}
     for r in rows:
         entry = {"image": r["image"], "label": r["class"], "subject": r["patient"], "grade": r.get("site") or r["view"]}
@@ -95,15 +104,20 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of the real data.")],
     name: Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")],
     fold: Annotated[int, typer.Option(min=0, max=4, help="Held out.")] = 0,
+    site: Annotated[str, typer.Option(help="Code of a site that is held out, in place of a fold.")] = "",
     seed: Annotated[int, typer.Option(help="Of the training and of the validation people.")] = 0,
     work: Annotated[Path, typer.Option(help="Folder of the runs.")] = ROOT / "work" / "tumours",
     variant: Annotated[str, typer.Option(help="Name of a variant of the recipe, in the result's name.")] = "",
     option: Annotated[list[str] | None, typer.Option("--set", help="key=value of the configs, for a variant.")] = None,
     rescore: Annotated[bool, typer.Option("--rescore", help="Score a finished run anew.")] = False,
 ) -> None:
-    """Train and score one fold with one seed, print the table and write benchmarks/results/tumours/NAME_FOLD_SEED.json."""
+    """Train and score one fold with one seed, print the table and write benchmarks/results/tumours/NAME_FOLD_SEED.json.
+
+    Of a site NAME_SITE_SEED.json, which the tables of the folds leave out.
+    """
     torch.set_num_threads(1)
-    result = RESULTS / "tumours" / f"{name}{'_' * bool(variant)}{variant}_{fold}_{seed}.json"
+    held = {"site": site} if site else {"fold": fold}
+    result = RESULTS / "tumours" / f"{name}{'_' * bool(variant)}{variant}_{site or fold}_{seed}.json"
     before = json.loads(result.read_text()) if result.is_file() else {}
     if before and not rescore:
         typer.echo(f"{result}: is there; --rescore scores it anew, removing it runs the fold again.")
@@ -112,7 +126,7 @@ def main(
     if not source.is_dir():
         typer.echo(f"no real data at {source}; nothing is measured.")
         return
-    write_manifest(source, name, fold, seed, folder)
+    write_manifest(source, name, site or fold, seed, folder)
     changed = parse_settings(option or [])
     write_json(folder / "variant.json", changed)
     overlay = [*overlays(name), *([str(folder / "variant.json")] if changed else [])]
@@ -123,7 +137,7 @@ def main(
     rows = [list(scored(dataset, ours, plain, fitted, means)) for dataset in (test, validation)]
     found = summary(*rows) | {"sanity": sanity(ours, test)}
     print_table(found)
-    write_json(result, {**environment(seed), "name": name, "fold": fold, "minutes": round(minutes, 1), "set": changed, **found})
+    write_json(result, {**environment(seed), "name": name, **held, "minutes": round(minutes, 1), "set": changed, **found})
 
 
 def fitted_to(plain: Candidate, training: Any, classes: int) -> Candidate:

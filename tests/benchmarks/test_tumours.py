@@ -13,7 +13,14 @@ import tumours_table
 def rows(people=50, slices=3):
     names = tumours.CLASSES["glioma_flair"]
     return [
-        {"patient": f"p{p:02d}", "fold": str(p % 5), "class": names[s % 2], "image": f"{p}_{s}.png", "mask": "m" if s % 2 else ""}
+        {
+            "patient": f"p{p:02d}",
+            "fold": str(p % 5),
+            "site": "ABC"[p % 3] * 2,
+            "class": names[s % 2],
+            "image": f"{p}_{s}.png",
+            "mask": "m" if s % 2 else "",
+        }
         for p in range(people)
         for s in range(slices)
     ]
@@ -26,11 +33,29 @@ def test_nobody_is_in_two_splits_and_everyone_is_held_out_once():
     assert splits[0] == tumours.split_of(rows()[::-1], 0, seed=0) != tumours.split_of(rows(), 0, seed=1)
 
 
-def test_a_patient_in_two_folds_is_refused():
+def test_a_site_is_held_out_whole():
     listed = rows()
-    listed[1]["fold"] = "4"
-    with pytest.raises(ValueError, match="a patient is in two folds"):
-        tumours.split_of(listed, 0, 0)
+    split = tumours.split_of(listed, "BB", seed=0)
+    assert {r["patient"] for r in listed if r["site"] == "BB"} == {p for p, s in split.items() if s == "test"}
+    assert sum(s == "validation" for s in split.values()) == 7  # a fifth of the other 33
+    with pytest.raises(ValueError, match="nobody is of site XX; sites of this set: AA, BB, CC."):
+        tumours.split_of(listed, "XX", seed=0)
+    without = [{k: v for k, v in r.items() if k != "site"} for r in listed]
+    with pytest.raises(ValueError, match="nobody is of site AA; sites of this set: none."):
+        tumours.split_of(without, "AA", seed=0)
+
+
+def test_a_result_of_a_site_is_no_fold(tmp_path):
+    (tmp_path / "glioma_flair_HT_0.json").write_text("{}")
+    assert tumours_table.results_of("glioma_flair", tmp_path) == []
+
+
+@pytest.mark.parametrize(("column", "held"), [("fold", 0), ("site", "AA")])
+def test_a_patient_in_two_folds_or_sites_is_refused(column, held):
+    listed = rows()
+    listed[1][column] = "4"
+    with pytest.raises(ValueError, match=f"a patient is in two {column}s"):
+        tumours.split_of(listed, held, 0)
 
 
 def scores(method, label, value, person="p"):

@@ -115,6 +115,14 @@ evidence-tumours: $(STAMP) ## docs/real_tumours.md: five folds, three seeds of b
 	$(foreach s,$(SEEDS),$(foreach n,glioma_flair brain_tumor_t1ce,$(foreach f,0 1 2 3 4,$(call TUMOUR_RUN,$n,$f,$s)))) true
 	$(BIN)/python benchmarks/tumours_table.py
 
+TUMOUR_PEER_RUN = $(BIN)/python benchmarks/tumour_peers.py --data $(REAL) --name $(1) --peer $(2) &&
+
+.PHONY: evidence-tumour-peers
+evidence-tumour-peers: $(STAMP) ## docs/real_tumours.md: other networks, and a ceiling, on the first fold of both real sets (2 hours)
+	$(foreach n,glioma_flair brain_tumor_t1ce,$(foreach p,unet gp_unet ame_cam efficientnet_b0 densenet121,$(call TUMOUR_PEER_RUN,$n,$p))) true
+	$(BIN)/python benchmarks/tumours_without_image.py --data $(REAL)
+	$(BIN)/python benchmarks/tumours_table.py --peers-only
+
 PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
 COARSE_TUMOURS := --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" --set slice_sigma=2.0 \
 	--set base_epochs=25 --set epochs=10 --set val_interval=10 --set map_class=glioblastoma

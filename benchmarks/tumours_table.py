@@ -1,7 +1,7 @@
 """Write docs/real_tumours.md's tables from benchmarks/results/tumours. Every number in them comes from those files.
 
 python benchmarks/tumours_table.py
-python benchmarks/tumours_table.py --peers-only   # the tables of other networks alone
+python benchmarks/tumours_table.py --peers-only   # those of other networks, and of none, alone
 """
 
 from __future__ import annotations
@@ -235,6 +235,19 @@ def network_rows(title: str, results: Sequence[Result], named: Mapping[str, str]
     return rows
 
 
+def without_image(folder: Path) -> str:
+    """How well the classes are told by what is known without the image: means over folds."""
+    path = folder / "without_image.json"
+    if not path.is_file():
+        return "Not measured yet.\n"
+    rows = []
+    for name, known in json.loads(path.read_text())["folds"].items():
+        for what, of in known.items():
+            auc = spread([f["auc"] for f in of]) if "auc" in of[0] else ""
+            rows.append([name, what, auc, spread([f["macro_f1"] for f in of])])
+    return table(["set", "known", "AUC", "macro F1"], rows)
+
+
 def section(name: str, folder: Path) -> str:
     """Tables of one set."""
     results = results_of(name, folder)
@@ -270,6 +283,7 @@ def main(
         if not peers_only:
             fill(page, name, section(name, results))
         fill(page, f"other networks, {name}", networks(name, results))
+    fill(page, "without an image", without_image(results))
     typer.echo(f"page: {page}")
 
 

@@ -8,6 +8,9 @@ import tumour_scores
 import tumours
 import tumours_picture
 import tumours_table
+import tumours_without_image
+
+MARKS = [*(f"{of}{name}" for name in tumours.CLASSES for of in ("", "other networks, ")), "without an image"]
 
 
 def rows(people=50, slices=3):
@@ -94,8 +97,7 @@ def test_targets_are_met_and_missed_by_the_numbers(results):
 
 def test_the_page_is_filled_between_its_marks(results, tmp_path):
     page = tmp_path / "page.md"
-    names = [f"{of}{n}" for n in tumours.CLASSES for of in ("", "other networks, ")]
-    marks = "".join(f"a\n<!-- {n} -->\nstale\n<!-- end of {n} -->\n" for n in names)
+    marks = "".join(f"a\n<!-- {n} -->\nstale\n<!-- end of {n} -->\n" for n in MARKS)
     page.write_text(marks)
     tumours_table.main(page, results)
     text = page.read_text()
@@ -147,11 +149,30 @@ def test_other_networks_stand_beside_ours_on_the_same_folds(peers):
 
 def test_tables_of_other_networks_are_written_alone(peers, tmp_path):
     page = tmp_path / "page.md"
-    names = [f"{of}{n}" for n in tumours.CLASSES for of in ("", "other networks, ")]
-    page.write_text("".join(f"<!-- {n} -->\nstale {n}.\n<!-- end of {n} -->\n" for n in names))
+    page.write_text("".join(f"<!-- {n} -->\nstale {n}.\n<!-- end of {n} -->\n" for n in MARKS))
     tumours_table.main(page, peers, peers_only=True)
     assert "stale glioma_flair." in page.read_text()
-    assert "stale other networks" not in page.read_text()
+    assert page.read_text().count("stale") == len(tumours.CLASSES)
+
+
+def test_what_is_known_without_an_image_is_learnt_of_other_people():
+    """Heights of slices tell the class of every person alike; whose a slice is tells nothing of a person held out."""
+    listed = [r | {"relative_z": str(i % 3 / 3 + 0.01 * (i % 7))} for i, r in enumerate(rows(slices=6))]
+    for i, r in enumerate(listed):
+        r["class"] = ("none", "tumour")[i % 3 > 1]
+    found = tumours_without_image.told(listed, "glioma_flair", ["relative_z"], 0)
+    assert found["auc"] == 1
+    assert tumours_without_image.told(listed, "glioma_flair", ["patient"], 0)["auc"] == 0.5
+
+
+def test_the_table_of_what_is_known_without_an_image(tmp_path):
+    folds = {"glioma_flair": {"site": [{"auc": 0.5, "macro_f1": 0.4}, {"auc": 0.6, "macro_f1": 0.4}]}}
+    folds["brain_tumor_t1ce"] = {"view": [{"macro_f1": 0.3}]}
+    (tmp_path / "without_image.json").write_text(json.dumps({"folds": folds}))
+    assert tumours_table.without_image(tmp_path).splitlines()[2:] == [
+        "| glioma_flair | site | 0.550 [0.500, 0.600] | 0.400 [0.400, 0.400] |",
+        "| brain_tumor_t1ce | view |  | 0.300 [0.300, 0.300] |",
+    ]
 
 
 def test_slices_are_chosen_by_a_rule():

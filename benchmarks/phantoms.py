@@ -15,6 +15,7 @@ from common import RESULTS, ROOT, environment, write_json
 from hrcam_monai.compare.command import compare
 from hrcam_monai.compare.table import comparison_summary, markdown
 from hrcam_monai.metrics import summarize
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.csv_files import read_csv
 
 PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
@@ -45,8 +46,8 @@ def main(
     by_fold = [compare_fold(folds, fold, config) for fold in sorted(folds.glob("fold_[0-9]*"))]
     rows = [row for fold in by_fold for row in fold]
     content = json.loads(config.read_text())
-    first_is_finding = bool(content.get("first_is_finding"))
-    summary = comparison_summary(rows, content["classes"], seed=seed, first_is_finding=first_is_finding)
+    classes = Classes.of(content["classes"], bool(content.get("first_is_finding")))
+    summary = comparison_summary(rows, classes, seed=seed)
     shown = [line for line in summary["localization"] if line["group"] == "all"]
     typer.echo(markdown(summary | {"localization": shown}))
     others = [line["method"] for line in shown if "(base)" in line["method"]]

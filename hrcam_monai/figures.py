@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 
 from hrcam_monai.metrics.cohort import finding_groups, told_from
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.files import whole
 
 SHOWN = 0.25  # voxels below this share of the map's maximum stay clear
@@ -77,15 +78,13 @@ def map_panel(
     return figure_image(figure)
 
 
-def evaluation_figure(
-    rows: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path, first_is_finding: bool = False
-) -> None:
+def evaluation_figure(rows: Sequence[dict[str, Any]], classes: Classes, path: str | Path) -> None:
     """ROC curves and localisation by group, from the rows of `per_subject.csv`; see `told_from`."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    groups = finding_groups(rows, first_is_finding)
+    groups = finding_groups(rows, classes)
     for group in groups or [""]:
-        chosen = told_from(rows, group, first_is_finding) if group else rows
+        chosen = told_from(rows, group, classes) if group else rows
         found = np.array([r["label"] > 0 for r in chosen])
         if len(set(found)) == 2:
             fpr, tpr, _ = roc_curve(found, [1 - r[f"probability_{classes[0]}"] for r in chosen])

@@ -110,6 +110,7 @@ class HRCAMInferer(Inferer):
         self.mixing = mixing
         self.flips = flips
         self.slice_batch = slice_batch
+        self.keeps_own = False
         self.mirrors = mirrored_axes(flip_axes)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -121,17 +122,20 @@ class HRCAMInferer(Inferer):
         logits, maps = self._read(x, network)
         if maps is None:
             return {"logits": logits}
+        own = [maps]
         for axes in mirrors:
             mirrored = self._read(x.flip(axes), network)[1]
             assert mirrored is not None
-            maps = maps + mirrored.flip(axes)
+            mirrored = mirrored.flip(axes)
+            own += [mirrored] if self.keeps_own and len(axes) == 1 else []
+            maps = maps + mirrored
         if mirrors:
             maps = maps / (len(mirrors) + 1)
         if self.slice_sigma:
             maps = self._smooth(maps)
         if mirrors or self.slice_sigma or self.edges:
             logits = self._pool(maps)
-        out = {"logits": logits, "maps": maps}
+        out = {"logits": logits, "maps": maps} | ({"own_maps": torch.stack(own, 1)} if self.keeps_own else {})
         if self.mixing is not None:
             mixed, out["expected"] = mix(x, maps, self.mixing)
             out["mixed"] = self._read(mixed, network)[1]  # type: ignore[assignment]
@@ -140,8 +144,18 @@ class HRCAMInferer(Inferer):
     def of_own_map(self) -> HRCAMInferer:
         """The same reading, but of the network's own map: not through flips or slices, or along edges."""
         plain = copy.copy(self)
-        plain.mirrors, plain.slice_sigma, plain.edges = [], 0.0, 0
+        plain.mirrors, plain.slice_sigma, plain.edges, plain.keeps_own = [], 0.0, 0, False
         return plain
+
+    def keeping_own_maps(self) -> HRCAMInferer:
+        """The same reading, which also tells what it is the mean of: `own_maps`, [B, 1 + axes, K, *spatial].
+
+        The first is the network's own map of the image as it is, each other its own map of the image mirrored along one of
+        `flip_axes`, mirrored back. `hrcam_monai.metrics.Displacement` measures on them without another forward pass.
+        """
+        keeping = copy.copy(self)
+        keeping.keeps_own = True
+        return keeping
 
     def _smooth(self, maps: Tensor) -> Tensor:
         """Maps smoothed along the slice axis; beyond the first and last slice they go on as they end."""

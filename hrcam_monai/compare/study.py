@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from hrcam_monai.data.failures import Failures, writable_folder
 from hrcam_monai.metrics.detection import LesionDetection
 from hrcam_monai.metrics.displacement import Displacement
 from hrcam_monai.metrics.faithfulness import deletion_insertion
-from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.metrics.measures import FAITHFULNESS, LOCALIZATION, SIDES
 from hrcam_monai.networks import HRCAMNet
-from hrcam_monai.transforms.regions import side_scores
+from hrcam_monai.transforms.scores import MapScores, has_lesion
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.environment import environment
 from hrcam_monai.utils.files import write_json, write_text
@@ -101,13 +102,11 @@ class Comparison:
             c.name: Displacement(c.inferer.of_own_map(), displacement_axes, spacing) for c in candidates if c.has_maps
         }
         self.folder = Path(output_dir)
-        self.classes = list(classes)
-        self.spacing = tuple(spacing)
-        self.tolerance_mm = tolerance_mm
+        self.classes = Classes.of(classes, first_is_finding)
+        self.score = MapScores(tuple(spacing), tolerance_mm, failures)
         self.faithfulness = faithfulness
         self.panels = panels
         self.group_key = group_key
-        self.first_is_finding = first_is_finding
         self.failures = failures
         self.samples = samples
         self.seed = seed
@@ -123,18 +122,18 @@ class Comparison:
                 if self.failures is not None:
                     self.failures.add(data["subject"], data["image"], data[FAILED])
                 continue
-            marked = self.first_is_finding or int(data["label"]) > 0
-            lesion = marked and "mask" in data and bool((data["mask"] > 0.5).any())
+            lesion = has_lesion(data, self.classes)
             drawn = measured
             measured += lesion
             if scan_of(data) in rows.scans:
                 continue
             again = any(subject == data["subject"] for subject, _ in rows.scans)
             panel = self._panel(data, again) if drawn < self.panels else None
-            rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, panel=panel))
-        summary = environment(self.seed) | comparison_summary(
-            rows.rows, self.classes, self.samples, self.seed, self.first_is_finding
-        )
+            with self.failures.noting([data["subject"]], [scan_of(data)[1]]) if self.failures is not None else nullcontext():
+                rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, panel=panel))
+        if not rows.rows:
+            raise ValueError(f"{self.folder}: no subject could be compared; see what is said of each.")
+        summary = environment(self.seed) | comparison_summary(rows.rows, self.classes, self.samples, self.seed)
         summary["displacement"] = {name: d.aggregate() for name, d in self.displacements.items()}
         summary["notes"] = {n: PEERS[n].notes for p in self.peers.values() for n in p.made if PEERS[n].notes}
         summary["left_out"] = {f"{n} ({name})": why for name, p in self.peers.items() for n, why in p.left_out.items()}
@@ -173,8 +172,8 @@ class Comparison:
         mask = (torch.as_tensor(data["mask"])[0] > 0.5).as_subclass(Tensor) if lesion else None
         for name, heat in maps.items():
             assert mask is not None
-            row = common | {"network": owner[name].name, "method": name, "probability": ""} | self._scores(heat, mask)
-            row |= side_scores(heat.cpu(), mask, data["image"], data["regions"]) if "regions" in data else {}
+            row = common | {"network": owner[name].name, "method": name, "probability": ""}
+            row |= self.score(data, heat) | self._peaks(heat, mask)
             if faithful:
                 row |= faithfulness_scores(owner[name], image, heat, label)
             rows.append(row)
@@ -184,13 +183,12 @@ class Comparison:
             comparison_panel(image[0, 0].cpu().numpy(), mask.numpy(), shown, panel, str(common["group"]))
         return rows
 
-    def _scores(self, heat: Tensor, mask: Tensor) -> dict[str, Any]:
-        scores: dict[str, Any] = localization_scores(heat.cpu(), mask, self.spacing[: heat.ndim], self.tolerance_mm)
-        detection = LesionDetection(self.spacing)
+    def _peaks(self, heat: Tensor, mask: Tensor) -> dict[str, str]:
+        """The peaks of a map beside the lesions and in them, as text: what FROC is made of, over all subjects."""
+        detection = LesionDetection(self.score.spacing)
         detection(heat.cpu()[None, None], mask[None, None])
-        scores["false_peaks"] = " ".join(f"{v:.5g}" for v in detection.wrong[0])
-        scores["lesion_peaks"] = " ".join(f"{v:.5g}" for v in detection.hit[0])
-        return scores
+        found = {"false_peaks": detection.wrong[0], "lesion_peaks": detection.hit[0]}
+        return {key: " ".join(f"{v:.5g}" for v in peaks) for key, peaks in found.items()}
 
 
 def scan_of(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
-from hrcam_monai.metrics.cohort import summarize, told_from
+from hrcam_monai.metrics.cohort import mean_scores, told_from
 from hrcam_monai.metrics.detection import LesionDetection
 from hrcam_monai.metrics.measures import SHOWN, cells, columns
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.tables import interval, table
 
 ALL = "all"
@@ -19,19 +20,6 @@ ALL = "all"
 def numbers(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     """One column of rows, from this run or read from a file; NaN where it is empty."""
     return np.array([float(r[key]) if r.get(key, "") not in ("", None) else np.nan for r in rows])
-
-
-def of_subjects(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
-    """One number a subject: the mean of a column over its scans, of those that have one.
-
-    Example:
-        >>> of_subjects([{"subject": "a", "energy": 1}, {"subject": "a", "energy": 0}, {"subject": "b", "energy": 1}], "energy")
-        array([0.5, 1. ])
-    """
-    found: dict[str, list[float]] = {}
-    for row, value in zip(rows, numbers(rows, key), strict=True):
-        found.setdefault(str(row["subject"]), []).append(value)
-    return np.array([np.nanmean(v) if np.isfinite(v).any() else np.nan for v in found.values()])
 
 
 def froc_score(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -44,10 +32,9 @@ def froc_score(rows: Sequence[Mapping[str, Any]]) -> float:
 
 def comparison_summary(
     rows: Sequence[Mapping[str, Any]],
-    classes: Sequence[str],
+    classes: Classes,
     samples: int = 1000,
     seed: int = 0,
-    first_is_finding: bool = False,
 ) -> dict[str, Any]:
     """Lines of classification by network and of localisation by method, each over all subjects and by group.
 
@@ -59,7 +46,7 @@ def comparison_summary(
     return {
         "classes": list(classes),
         "classification": [
-            _classification(rows, network, group, samples, seed, first_is_finding)
+            _classification(rows, network, group, samples, seed, classes)
             for network in dict.fromkeys(r["network"] for r in rows)
             for group in found
         ],
@@ -72,11 +59,11 @@ def comparison_summary(
 
 
 def _classification(
-    rows: Sequence[Mapping[str, Any]], network: str, group: str, samples: int, seed: int, first_is_finding: bool
+    rows: Sequence[Mapping[str, Any]], network: str, group: str, samples: int, seed: int, classes: Classes
 ) -> dict[str, Any]:
     """How well a network tells the group's subjects from the others."""
     own: Sequence[Mapping[str, Any]] = [r for r in rows if r["network"] == network and not r["method"]]
-    own = own if group == ALL else told_from(own, group, first_is_finding)
+    own = own if group == ALL else told_from(own, group, classes)
     labels, scores = numbers(own, "label").astype(int).clip(0, 1), numbers(own, "probability")
     pairs, names = np.stack([1 - scores, scores], 1), np.array([str(r["subject"]) for r in own])
     ends = bootstrap_interval(roc_auc, labels, pairs, samples=samples, seed=seed, subjects=names)
@@ -87,11 +74,7 @@ def _classification(
 def _localization(rows: Sequence[Mapping[str, Any]], method: str, group: str, samples: int, seed: int) -> dict[str, Any]:
     own = [r for r in rows if r["method"] == method and group in (ALL, r["group"])]
     line: dict[str, Any] = {"method": method, "group": group, "subjects": len({r["subject"] for r in own}), "scans": len(own)}
-    for key in SHOWN:
-        summary = summarize(of_subjects(own, key), samples, seed)
-        if summary.subjects:
-            line[key], line[f"{key}_ci95"] = summary.mean, [summary.low, summary.high]
-    return line | {"froc": froc_score(own)}
+    return line | mean_scores(own, SHOWN, samples, seed) | {"froc": froc_score(own)}
 
 
 def markdown(summary: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ def check_tables(folder: Path) -> None:
     Raises:
         ValueError, OSError: they cannot.
     """
-    for path in (folder / "inference" / "predictions.csv", folder / "evaluation" / "per_subject.csv"):
+    for path in (folder / "inference" / "predictions.csv", folder / "inference" / "per_subject.csv"):
         try:
             rows = read_csv(path)
             if not all(row["file"] and 0 <= float(row[f"probability_{row['predicted']}"]) <= 1 for row in rows):
@@ -59,7 +59,7 @@ def pooled_scores(output: Path, folders: Mapping[int, Path], entries: Iterable[R
     by_file = {entry["image"]: entry["subject"] for entry in entries}
     rows: list[Row] = []
     for number, folder in folders.items():
-        table = folder / "evaluation" / "per_subject.csv"
+        table = folder / "inference" / "per_subject.csv"
         rows += [{"fold": number, **row} for row in (read_csv(table) if table.is_file() else [])]
     rows.sort(key=lambda row: row["subject"])
     write_csv(output / "per_subject.csv", rows)
@@ -88,7 +88,7 @@ def note_failures(folders: Iterable[Path], failures: Failures) -> None:
     """Every failure of the folds once, whatever workflows told it."""
     seen = {(f.subject, f.file, f.error) for f in failures.found}
     for folder in folders:
-        for table in (folder / "failures.csv", folder / "evaluation" / "failures.csv", folder / "inference" / "failures.csv"):
+        for table in (folder / "failures.csv", folder / "inference" / "failures.csv"):
             for row in read_csv(table) if table.is_file() else []:
                 key = (row["subject"], row["file"], row["error"])
                 if key not in seen:
@@ -100,7 +100,7 @@ def fold_warnings(folders: Iterable[Path]) -> list[str]:
     """What the evaluation of each fold warns of."""
     found = []
     for folder in folders:
-        path = folder / "evaluation" / "metrics.json"
+        path = folder / "inference" / "metrics.json"
         metrics: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         found += [f"{folder.name}: {warning}" for warning in metrics.get("warnings", [])]
     return found

@@ -18,6 +18,7 @@ from hrcam_monai.workflows.command_line import refuse_unknown
 from hrcam_monai.workflows.configs import find_config, read_settings
 
 WORKFLOWS = ("train", "evaluate", "inference")
+RUN = ("train", "inference")  # inference scores, too: one pass of a subject through its network; `evaluate` may be run by hand
 OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")
 NETWORK = ("backbone", "network_def", "inferer", "pooling", "sharpness", "reference", "flip_axes", *GEOMETRY)
 
@@ -57,6 +58,7 @@ def config_files(bundle_root: Path, config: Path | None, overlays: Sequence[str]
     """
     named: dict[str, list[str | Path]] = {workflow: [workflow] for workflow in WORKFLOWS}
     named["train"] = [config or "train", *overlays, "exact_resume"]
+    named["inference"] += ["held_out"]
     return {workflow: [find_config(bundle_root, n).absolute() for n in names] for workflow, names in named.items()}
 
 
@@ -127,7 +129,7 @@ def fold_overlays(
 
 def of_maps_alone(files: Mapping[str, Sequence[Path]], pairs: Sequence[str]) -> list[str]:
     """The `key=value` that only inference knows, as map_class: changed, they cost new maps and no new training."""
-    trained = load(files["train"]) | load(files["evaluate"])
+    trained = load(files["train"])
     return sorted(pair for pair in pairs if all(top(key) not in trained for key in parse_settings([pair])))
 
 

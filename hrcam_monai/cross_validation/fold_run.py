@@ -1,4 +1,4 @@
-"""One fold: train, evaluate and map the held-out subjects with the bundle's workflows, each in a process of its own."""
+"""One fold: train, then score and map the held-out subjects with the bundle's workflows, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hrcam_monai.cross_validation.collect import check_tables
-from hrcam_monai.cross_validation.configs import WORKFLOWS
+from hrcam_monai.cross_validation.configs import RUN
 from hrcam_monai.utils.files import write_json
 from hrcam_monai.workflows.command_line import LIFELINE
 
 # where each workflow writes, below the fold's folder, and the file that it writes last
-FOLDERS = {"train": "", "evaluate": "evaluation", "inference": "inference"}
-LAST = {"train": "model.pt", "evaluate": "evaluation.png", "inference": "report.html"}
+FOLDERS = {"train": "", "inference": "inference"}
+LAST = {"train": "model.pt", "inference": "report.html"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class FoldRun:
             ValueError, OSError: what the fold holds cannot be read.
         """
         finished = self.finished
-        for workflow in WORKFLOWS:
+        for workflow in RUN:
             if workflow not in finished:
                 tell(workflow)
                 self._one(workflow, gpu)

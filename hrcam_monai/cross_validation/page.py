@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hrcam_monai.cross_validation.statistics import MEASURES
-from hrcam_monai.metrics.measures import cells, columns
+from hrcam_monai.metrics.measures import CLASSIFICATION, cells, columns
 from hrcam_monai.utils.tables import interval, table
 
 
@@ -19,10 +18,10 @@ def markdown(summary: Mapping[str, Any]) -> str:
     text = [f"# Cross-validation, {summary['network']['subjects']} subjects, {count}", ""]
     text += [f"- **{name} is missing**: {why}" for name, why in failed.items()] + ([""] if failed else [])
     text += table(
-        ["", "n", *[name.replace("_", " ").replace("auc", "AUC") for name in MEASURES], "mean AUC of folds", "p of AUC"],
+        ["", "n", *[measure.title for measure in CLASSIFICATION.values()], "mean AUC of folds", "p of AUC"],
         [
             [
-                *(name, str(line["subjects"]), *[interval(line, measure) for measure in MEASURES]),
+                *(name, str(line["subjects"]), *cells(line, CLASSIFICATION)),
                 *(f"{line['mean_fold_auc']:.3f}", f"{line['permutation_p']:.4f}"),
             ]
             for name, line in lines.items()

@@ -41,6 +41,7 @@ from hrcam_monai.cross_validation.summary import cross_validation_summary
 from hrcam_monai.data.failures import Failures, reason, writable_folder
 from hrcam_monai.data.manifest import Manifest, ManifestError, load_manifest
 from hrcam_monai.handlers.evaluation import evaluation_summary
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.environment import environment
 from hrcam_monai.utils.files import OutputError, write_json, write_text
@@ -163,7 +164,7 @@ def pool_folds(
         for name, own in beside.items():
             write_csv(output / f"baseline_{name.replace(' ', '_')}.csv", own)
     summary = environment(seed) | cross_validation_summary(rows, classes, beside, seed)
-    located = evaluation_summary(scored, classes, seed, bool(parser.get("first_is_finding")))
+    located = evaluation_summary(scored, Classes.of(classes, bool(parser.get("first_is_finding"))), seed)
     summary |= {key: located[key] for key in ("localization", "groups")}
     summary["notes"] = {name: BASELINES[name].notes for name in beside if BASELINES[name].notes}
     summary |= {"left_out": left_out, "warnings": fold_warnings(folders.values()), "failed_folds": dict(failed)}

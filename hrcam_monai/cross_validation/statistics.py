@@ -2,49 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from hrcam_monai.metrics.classification import (
-    accuracy,
-    balanced_accuracy,
-    bootstrap_interval,
-    roc_auc,
-    sensitivity,
-    specificity,
-)
+from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
 
 PERMUTATIONS = 2000
-
-
-MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "auc": roc_auc,
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "sensitivity": sensitivity,
-    "specificity": specificity,
-}
-
-
-def measured(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Each of `MEASURES`, with its 95 % bootstrap interval over subjects.
-
-    Args:
-        labels: [N] integers, one a subject.
-        probabilities: [N, K].
-        seed: of the bootstrap.
-
-    Example:
-        >>> measured(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))["accuracy_ci95"]
-        [1.0, 1.0]
-    """
-    found: dict[str, Any] = {}
-    for name, measure in MEASURES.items():
-        found[name] = measure(labels, probabilities)
-        found[f"{name}_ci95"] = list(bootstrap_interval(measure, labels, probabilities, seed=seed))
-    return found
 
 
 def fold_aucs(labels: np.ndarray, probabilities: np.ndarray, folds: np.ndarray) -> list[float]:

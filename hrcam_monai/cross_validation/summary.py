@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hrcam_monai.cross_validation.statistics import PERMUTATIONS, fold_aucs, measured, paired_difference, permutation_p
+from hrcam_monai.cross_validation.statistics import PERMUTATIONS, fold_aucs, paired_difference, permutation_p
+from hrcam_monai.metrics.classification import measured
 
 Row = Mapping[str, Any]
 Table = dict[str, tuple[int, int, np.ndarray]]  # subject: label, fold, probabilities [K]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from hrcam_monai.data.manifest import Failure
 from hrcam_monai.utils.csv_files import append_csv, write_csv
 from hrcam_monai.utils.distributed import gather, is_main_process, process_rank, stop
+from hrcam_monai.utils.files import OutputError
 from hrcam_monai.utils.folder_lock import free_folder, lock_folder
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,26 @@ class Failures:
         self.found.append(failure)
         logger.error("%s left out: %s", subject, failure.error)
         append_csv(self.path, [asdict(failure)])
+
+    @contextmanager
+    def noting(self, subjects: Iterable[str], files: Iterable[str]) -> Iterator[None]:
+        """What goes wrong meanwhile costs these subjects alone. An output that cannot be written ends the run: none is to blame.
+
+        Example:
+            >>> failures = Failures("/tmp/run")
+            >>> with failures.noting(["sub-01"], ["a.nii.gz"]):
+            ...     raise ValueError("is empty")
+            >>> failures.found
+            [Failure(subject='sub-01', file='a.nii.gz', error='is empty')]
+        """
+        try:
+            yield
+        except OutputError:
+            raise
+        except Exception as error:  # whatever a network or transform throws, the other subjects go on
+            for subject, file in zip(subjects, files, strict=True):
+                self.add(subject, file, error)
+            logger.debug("traceback", exc_info=error)
 
     def gather(self) -> None:
         """One list of all processes; they part here, so that none waits for what the main one still has to write."""

@@ -90,7 +90,7 @@ def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def find_items(
-    source: str | Path, split: str | None = None, root: str | Path | None = None
+    source: str | Path, split: str | None = None, root: str | Path | None = None, masks: bool = False
 ) -> tuple[list[dict[str, Any]], list[Failure]]:
     """Items `{"image", "subject", ...}` of a source, and what had to be left out.
 
@@ -102,6 +102,7 @@ def find_items(
         source: what to look at.
         split: of a manifest.
         root: folder that a manifest's paths start from; by default its own.
+        masks: of a manifest's split: with those that a person has drawn, to score maps by.
 
     Raises:
         ManifestError: nothing to read there.
@@ -115,7 +116,7 @@ def find_items(
         raise ManifestError(f"{path}: no such file or folder; give an image, a folder of images or a manifest.")
     if path.suffix == ".json" or (path / "manifest.json").is_file():
         manifest = load_manifest(path, root)
-        return _named_apart(manifest.items(split) if split else manifest.all_items()), manifest.failures
+        return _named_apart(manifest.items(split, masks=masks) if split else manifest.all_items()), manifest.failures
     if path.is_file() and not is_scan(path) and is_dicom(path):
         path = _folder_of(path)
         return [{"image": str(path), "subject": _subject(path, path.parent)}], []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from ignite.engine import Events
@@ -10,9 +9,6 @@ from monai.engines import SupervisedEvaluator
 
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
-from hrcam_monai.utils.files import OutputError
-
-logger = logging.getLogger(__name__)
 
 
 class CohortEvaluator(SupervisedEvaluator):
@@ -40,12 +36,6 @@ class CohortEvaluator(SupervisedEvaluator):
             for subject, file, error in zip(batchdata["subject"], batchdata["image"], batchdata[FAILED], strict=True):
                 self.failures.add(subject, file, error)
             return []
-        try:
+        with self.failures.noting(batchdata["subject"], batchdata["file"]):
             return super()._iteration(engine, batchdata)
-        except OutputError:
-            raise  # the output folder is not the fault of this subject
-        except Exception as error:
-            for subject, file in zip(batchdata["subject"], batchdata["file"], strict=True):
-                self.failures.add(subject, file, error)
-            logger.debug("traceback", exc_info=error)
-            return []
+        return []

@@ -9,17 +9,14 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
 
-from hrcam_monai.metrics.measures import LOCALIZATION
+from hrcam_monai.metrics.measures import CLASSIFICATION, LOCALIZATION
 from hrcam_monai.utils.tables import interval, table
 
 logger = logging.getLogger(__name__)
 FEW = 20  # subjects of a class, below which numbers hang on single people
-MEASURES = {  # of an evaluation: name, section, key
-    "AUC": ("classification", "auc"),
-    "accuracy": ("classification", "accuracy"),
-    "sensitivity": ("classification", "sensitivity"),
-    "specificity": ("classification", "specificity"),
-    **{LOCALIZATION[key].title: ("localization", key) for key in ("pixel_ap", "best_dice", "pointing")},
+SHOWN = {  # of an evaluation: section, keys
+    "classification": {key: CLASSIFICATION[key] for key in ("auc", "accuracy", "sensitivity", "specificity")},
+    "localization": {key: LOCALIZATION[key] for key in ("pixel_ap", "best_dice", "pointing")},
 }
 
 
@@ -83,11 +80,10 @@ def evaluation_table(metrics: Mapping[str, Any]) -> str:
         Caution: 2 subject(s) of class 'a'. So few say little about others; see the intervals.
     """
     rows = []
-    for name, (section, key) in MEASURES.items():
+    for section, measures in SHOWN.items():
         found = metrics.get(section, {})
-        if key in found:
-            n = found.get("subjects", found.get("subjects_with_mask"))
-            rows.append([name, str(n), interval(found, key) if f"{key}_ci95" in found else f"{found[key]:.3f}"])
+        n = found.get("subjects", found.get("subjects_with_mask"))
+        rows += [[measure.title, str(n), interval(found, key)] for key, measure in measures.items() if key in found]
     text = "\n".join(table(["measure", "n", "value [95 % interval]"], rows))
     counts = metrics["classification"].get("counts", {})
     rare = [f"{n} subject(s) of class '{name}'" for name, n in counts.items() if n < FEW]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from hrcam_monai.figures import evaluation_figure
 from hrcam_monai.handlers.console import evaluation_table
 from hrcam_monai.handlers.predictions import finished_items, prediction_row
 from hrcam_monai.metrics.classification import classification_summary, roc_auc
-from hrcam_monai.metrics.cohort import finding_groups, summarize, told_from
+from hrcam_monai.metrics.cohort import finding_groups, mean_scores, told_from
 from hrcam_monai.metrics.displacement import Displacement, displacement_warning
-from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.metrics.measures import LOCALIZATION, MEANS, SIDES
-from hrcam_monai.transforms.regions import side_scores
+from hrcam_monai.transforms.scores import MapScores, has_lesion
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.distributed import gather, gather_rows, is_main_process, place
 from hrcam_monai.utils.files import write_json
@@ -32,7 +31,8 @@ class EvaluationWriter:
     """Scores labelled subjects: `per_subject.csv`, `metrics.json` and `evaluation.png`.
 
     Classification is scored over all subjects; localisation over those whose mask is not empty, on the class map of
-    their own label (`ReadPredictiond(map_class="label")`), on the network's grid; where there are `regions`, so is
+    their own label (`ReadPredictiond(map_class="label")`, or `scored_class="label"` beside another map that is drawn), on the
+    network's grid; where there are `regions`, so is
     the side. The displacement of the network's own maps is measured on the first subjects that are not of the
     reference class, without their masks.
 
@@ -59,13 +59,11 @@ class EvaluationWriter:
         first_is_finding: bool = False,
     ) -> None:
         self.folder = Path(output_dir)
-        self.classes = list(classes)
+        self.classes = Classes.of(classes, first_is_finding)
         self.group_key = group_key
-        self.spacing = spacing
-        self.tolerance_mm = tolerance_mm
+        self.score = MapScores(spacing, tolerance_mm)
         self.seed = seed
         self.displacement = displacement
-        self.least = 0 if first_is_finding else 1  # the first class whose maps mark something
         self.rows: list[dict[str, Any]] = []
         self.places: list[int] = []  # in the cohort, of the subjects whose displacement was measured
 
@@ -74,9 +72,10 @@ class EvaluationWriter:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.finish)
 
-    def start(self, _engine: Engine) -> None:
+    def start(self, engine: Engine) -> None:
         self.rows = []
         self.places = []
+        self.score.failures = getattr(engine, "failures", None)
         if self.displacement is not None:
             self.displacement.reset()
 
@@ -84,27 +83,24 @@ class EvaluationWriter:
         for item in finished_items(engine):
             row = prediction_row(item, self.classes)
             row |= {"label": int(item["label"]), "group": str(item.get(self.group_key, ""))}
-            sided = "regions" in item
-            scores: dict[str, Any] = dict.fromkeys({**LOCALIZATION, **SIDES} if sided else LOCALIZATION, "")
-            if "map" in item and "mask" in item and int(item["label"]) >= self.least and bool((item["mask"] > 0.5).any()):
-                heat, mask = item["map"][0].cpu().numpy(), item["mask"][0].cpu().numpy() > 0.5
-                scores = localization_scores(heat, mask, self.spacing[: heat.ndim], self.tolerance_mm)
-                if sided:
-                    scores |= self._sides(engine, item, heat, mask)
+            measured = {**LOCALIZATION, **SIDES} if "regions" in item else LOCALIZATION
+            heat = item.get("scored_map", item.get("map"))  # the one on the network's grid
+            scores: dict[str, Any] = dict.fromkeys(measured, "")
+            if heat is not None and has_lesion(item, self.classes):
+                scores = self.score(item, heat[0])
             self.rows.append(row | scores)
-            if self.displacement is not None and "map" in item and int(item["label"]) >= self.least:
-                network: Any = engine.network  # type: ignore[attr-defined]
-                image = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor)
-                self.displacement(image, getattr(network, "module", network), int(item["label"]))
-                self.places += [place(engine.state.iteration)] * (len(self.displacement.shifts) - len(self.places))
+            if self.displacement is not None and heat is not None and self.classes.are_marked(int(item["label"])):
+                self._displace(engine, item, self.displacement)
 
-    def _sides(self, engine: Engine, item: Mapping[str, Any], heat: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-        """Sides of one subject; regions that cannot be read are noted, and cost only these."""
-        try:
-            return dict(side_scores(heat, mask, item["image"], item["regions"]))
-        except Exception as error:
-            engine.failures.add(str(item["subject"]), str(item["regions"]), error)  # type: ignore[attr-defined]
-            return dict.fromkeys(SIDES, "")
+    def _displace(self, engine: Engine, item: Mapping[str, Any], displacement: Displacement) -> None:
+        """Measure on the maps that were read anyway where they are kept, or else let the network run again."""
+        if "own_maps" in item:
+            displacement.of_maps(item["own_maps"])
+        else:
+            network: Any = engine.network  # type: ignore[attr-defined]
+            image = torch.as_tensor(item["image"])[None].as_subclass(torch.Tensor)
+            displacement(image, getattr(network, "module", network), int(item["label"]))
+        self.places += [place(engine.state.iteration)] * (len(displacement.shifts) - len(self.places))
 
     def finish(self, engine: Engine) -> None:
         rows = gather_rows(self.rows)
@@ -113,22 +109,20 @@ class EvaluationWriter:
         if not rows or not is_main_process():
             return
         write_csv(self.folder / "per_subject.csv", rows)
-        metrics = evaluation_summary(rows, self.classes, self.seed, self.least == 0)
+        metrics = evaluation_summary(rows, self.classes, self.seed)
         if self.displacement is not None:
             metrics["displacement"] = self.displacement.aggregate()
             metrics["warnings"] = [w for w in [displacement_warning(metrics["displacement"])] if w]
             for warning in metrics["warnings"]:
                 logger.warning(warning)
         write_json(metrics, self.folder / "metrics.json")
-        evaluation_figure(rows, self.classes, self.folder / "evaluation.png", self.least == 0)
+        evaluation_figure(rows, self.classes, self.folder / "evaluation.png")
         print(evaluation_table(metrics))
         found = metrics["classification"] | metrics["localization"]
         engine.state.metrics |= {k: v for k, v in found.items() if isinstance(v, int | float)}  # for handlers that track
 
 
-def evaluation_summary(
-    rows: Sequence[Mapping[str, Any]], classes: Sequence[str], seed: int = 0, first_is_finding: bool = False
-) -> dict[str, Any]:
+def evaluation_summary(rows: Sequence[Mapping[str, Any]], classes: Classes, seed: int = 0) -> dict[str, Any]:
     """Classification and localisation over all rows of `per_subject.csv`, and by group; intervals are over subjects."""
 
     def arrays(chosen: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
@@ -139,8 +133,8 @@ def evaluation_summary(
     classification = classification_summary(*arrays(rows), classes, seed, names)
     summary = {"classification": classification, "localization": _localization(rows)}
     by_group = {}
-    for group in finding_groups(rows, first_is_finding):
-        auc = roc_auc(*arrays(told_from(rows, group, first_is_finding)))
+    for group in finding_groups(rows, classes):
+        auc = roc_auc(*arrays(told_from(rows, group, classes)))
         by_group[group] = {"auc": auc, **_localization([r for r in rows if r["group"] == group])}
     return summary | {"groups": by_group}
 
@@ -148,13 +142,4 @@ def evaluation_summary(
 def _localization(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean of each measure over the subjects with a mask, and its interval; of several images of one their mean counts."""
     scored = [r for r in rows if r["pixel_ap"] != ""]
-    found: dict[str, Any] = {"subjects_with_mask": len({r["subject"] for r in scored})}
-    for key in MEANS:
-        values: dict[str, list[float]] = defaultdict(list)
-        for row in scored:
-            if row.get(key, "") != "":
-                values[row["subject"]].append(row[key])
-        if any(key in r for r in scored):
-            summary = summarize([float(np.mean(own)) for own in values.values()])
-            found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
-    return found
+    return {"subjects_with_mask": len({r["subject"] for r in scored}), **mean_scores(scored, MEANS)}

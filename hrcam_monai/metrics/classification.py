@@ -96,18 +96,39 @@ def _ends(values: np.ndarray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "accuracy": accuracy,
+OF_CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {  # titles: `hrcam_monai.metrics.measures.CLASSIFICATION`
     "auc": roc_auc,
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
     "sensitivity": sensitivity,
     "specificity": specificity,
 }
 
 
+def measured(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, subjects: np.ndarray | None = None) -> dict[str, Any]:
+    """Each of `OF_CLASSES`, with its 95 % bootstrap interval over subjects.
+
+    Args:
+        labels: [N] integers.
+        probabilities: [N, K].
+        seed: of the bootstrap.
+        subjects: [N] whose each scan is; by default each is of another. Scans of one are drawn together.
+
+    Example:
+        >>> measured(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))["accuracy_ci95"]
+        [1.0, 1.0]
+    """
+    found: dict[str, Any] = {}
+    for name, measure in OF_CLASSES.items():
+        found[name] = measure(labels, probabilities)
+        found[f"{name}_ci95"] = list(bootstrap_interval(measure, labels, probabilities, seed=seed, subjects=subjects))
+    return found
+
+
 def classification_summary(
     labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], seed: int = 0, subjects: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """Accuracy, ROC AUC, sensitivity and specificity with their 95 % intervals over subjects, and the confusion matrix of scans.
+    """`measured`: each measure of classification with its 95 % interval over subjects; and the confusion matrix of scans.
 
     Args:
         labels: [N] integers.
@@ -122,15 +143,11 @@ def classification_summary(
     """
     truth, scores = np.asarray(labels, dtype=int), np.asarray(probabilities, dtype=float)
     names = np.asarray(range(len(truth)) if subjects is None else subjects)
-    measured: dict[str, Any] = {}
-    for name, measure in MEASURES.items():
-        measured[name] = measure(truth, scores)
-        measured[f"{name}_ci95"] = list(bootstrap_interval(measure, truth, scores, seed=seed, subjects=names))
     return {
         "subjects": len(np.unique(names)),
         "scans": len(truth),
         "counts": {name: len(np.unique(names[truth == k])) for k, name in enumerate(classes)},
-        **measured,
+        **measured(truth, scores, seed, names),
         "classes": list(classes),
         "confusion_matrix": confusion_matrix(truth, scores.argmax(1), labels=range(len(classes))).tolist(),
     }

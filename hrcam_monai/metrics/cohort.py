@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hrcam_monai.metrics.classification import bootstrap_interval
 from hrcam_monai.metrics.localization import EmptyMaskError
+from hrcam_monai.utils.classes import Classes
 
 
 class Summary(NamedTuple):
@@ -37,27 +38,59 @@ def summarize(values: Any, samples: int = 1000, seed: int = 0) -> Summary:
     return Summary(float(array.mean()), *bootstrap_interval(np.mean, array, samples=samples, seed=seed), len(array))
 
 
-def told_from(rows: Sequence[Mapping[str, Any]], group: str, first_is_finding: bool = False) -> list[Mapping[str, Any]]:
+def subject_means(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """One number a subject: the mean of a column over its scans, of those that have one; NaN where none has.
+
+    Rows are of this run, or read from a file.
+
+    Example:
+        >>> rows = [{"subject": "a", "energy": 1}, {"subject": "a", "energy": 0}, {"subject": "b", "energy": ""}]
+        >>> subject_means(rows, "energy")
+        array([0.5, nan])
+    """
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        own = found.setdefault(str(row["subject"]), [])
+        own += [float(row[key])] if row.get(key, "") not in ("", None) else []
+    return np.array([np.nanmean(v) if np.isfinite(v).any() else np.nan for v in found.values()])
+
+
+def mean_scores(rows: Sequence[Mapping[str, Any]], keys: Iterable[str], samples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Mean of each measure over subjects and its 95 % interval, of the measures that any subject has.
+
+    Example:
+        >>> mean_scores([{"subject": "a", "energy": 0.5}], ["energy", "pointing"])
+        {'energy': 0.5, 'energy_ci95': [0.5, 0.5]}
+    """
+    found: dict[str, Any] = {}
+    for key in keys:
+        summary = summarize(subject_means(rows, key), samples, seed)
+        if summary.subjects:
+            found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
+    return found
+
+
+def told_from(rows: Sequence[Mapping[str, Any]], group: str, classes: Classes) -> list[Mapping[str, Any]]:
     """The rows of a group and of those it is told from: the reference class, or the other classes where there is none.
 
     Args:
-        rows: `group` and `label` (an integer, the reference being 0) of each subject.
+        rows: `group` and `label` (an integer) of each subject.
         group: as the grade of conspicuity, or the site.
-        first_is_finding: class 0 is a finding like the others, so there is no reference.
+        classes: of the task.
 
     Example:
         >>> rows = [{"group": "", "label": 0}, {"group": "faint", "label": 1}, {"group": "plain", "label": 1}]
-        >>> [r["group"] for r in told_from(rows, "plain")]
+        >>> [r["group"] for r in told_from(rows, "plain", Classes(("normal", "abnormal")))]
         ['', 'plain']
     """
     own = {int(r["label"]) for r in rows if r["group"] == group}
-    others = {int(r["label"]) for r in rows} - own if first_is_finding else {0}
+    others = {int(r["label"]) for r in rows} - own if classes.reference is None else {classes.reference}
     return [r for r in rows if r["group"] == group or int(r["label"]) in others]
 
 
-def finding_groups(rows: Sequence[Mapping[str, Any]], first_is_finding: bool = False) -> list[str]:
+def finding_groups(rows: Sequence[Mapping[str, Any]], classes: Classes) -> list[str]:
     """Names of the groups of subjects with a finding, sorted; arguments as for `told_from`."""
-    return sorted({r["group"] for r in rows if r["group"] and (first_is_finding or int(r["label"]) > 0)})
+    return sorted({r["group"] for r in rows if r["group"] and classes.are_marked(int(r["label"]))})
 
 
 class SubjectMetric(CumulativeIterationMetric):

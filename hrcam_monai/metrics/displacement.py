@@ -124,6 +124,18 @@ class Displacement:
         with evaluating(network):
             self._measure(images, network, class_idx)
 
+    def of_maps(self, maps: Tensor) -> None:
+        """Measure a subject on maps that are there already: no forward pass, and the whole map alone, not its levels.
+
+        Args:
+            maps: of one class, [1 + axes, *spatial]: of the image, and of the image mirrored along each of `axes`, mirrored
+                back; see `HRCAMInferer.keeping_own_maps`.
+        """
+        if len(self.shifts) < self.max_subjects:
+            straight, *mirrored = maps.float().cpu()
+            moved = [map_shift(straight, one, axis) for axis, one in zip(self.axes, mirrored, strict=True)]
+            self.shifts.append({"map": moved})
+
     def _measure(self, images: Tensor, network: HRCAMNet, class_idx: int | Sequence[int]) -> None:
         reader = level_reader(network)
         chosen = [class_idx] * len(images) if isinstance(class_idx, int) else list(class_idx)

@@ -1,4 +1,4 @@
-"""Every measure of a map by its name in tables and files: what it is called for a reader, and with how many digits it is told."""
+"""Every measure by its name in tables and files: what it is called for a reader, and with how many digits it is told."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ class Measure:
     told: str = ""
 
 
+CLASSIFICATION = {  # of probabilities and labels, see `hrcam_monai.metrics.classification`
+    "auc": Measure("AUC"),
+    "accuracy": Measure("accuracy"),
+    "balanced_accuracy": Measure("balanced accuracy"),
+    "sensitivity": Measure("sensitivity"),
+    "specificity": Measure("specificity"),
+}
 LOCALIZATION = {  # of a map and a mask, see `hrcam_monai.metrics.localization`
     "pixel_ap": Measure("pixel AP", told="pixel average precision"),
     "best_dice": Measure("best Dice"),

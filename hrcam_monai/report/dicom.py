@@ -23,6 +23,7 @@ from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.series import PATIENT, prepared_slices, slice_spacing, source_slices, to_frames
 from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.input_check import is_unlike
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.files import OutputError, whole
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False, source: str 
             made = datetime.fromtimestamp(int(mapped.stat().st_mtime))
             objects: dict[str, Any] = {"map": parametric_map(heat, slices, class_name, made, weights or "unknown")}
             if labels.any():
-                named = ["", *classes] if settings.get("first_is_finding") else classes  # what each value of the label map means
+                named = Classes.of(classes, bool(settings.get("first_is_finding"))).label_names
                 objects["seg"] = segmentation(labels, slices, named, made, weights or "unknown")
             else:
                 logger.info("%s: its label map is empty, so there is no SEG", subject)

@@ -11,6 +11,7 @@ from monai.transforms import Transform
 
 from hrcam_monai.transforms.load import is_tissue
 from hrcam_monai.transforms.thresholds import evidence_range
+from hrcam_monai.utils.classes import Classes
 
 
 class ReadPredictiond(Transform):
@@ -25,6 +26,8 @@ class ReadPredictiond(Transform):
         classes: names of the classes.
         asked: the choice, in place of `map_class`, of a request to MONAI Label; of a list, which a request without a
             choice brings, the first.
+        scored_class: as `map_class`; its map goes to `scored_map`, and stays on the network's grid. Where the inferer keeps the
+            maps that it is the mean of, those of this class go to `own_maps`, [1 + axes, *spatial].
 
     Raises:
         ValueError: a class that is none of these; logits that are not finite.
@@ -36,8 +39,10 @@ class ReadPredictiond(Transform):
         image_key: str = "image",
         classes: Sequence[str] = (),
         asked: str | int | Sequence[str | int] | None = None,
+        scored_class: str | int | None = None,
     ) -> None:
         self.classes = list(classes)
+        self.scored_class = None if scored_class is None else self._known(scored_class)
         self.map_class = self._known(map_class)
         self.asked = self._known(asked[0] if isinstance(asked, list | tuple) else asked) if asked else self.map_class
         self.image_key = image_key
@@ -63,12 +68,19 @@ class ReadPredictiond(Transform):
         d["predicted"] = int(logits.argmax())
         if "maps" in pred:
             choice = self.asked if "image_path" in d else self.map_class  # MONAI Label puts `image_path` there
-            index = int({"predicted": d["predicted"], "label": d.get("label")}.get(choice, choice))
-            image = d[self.image_key]
-            chosen = torch.as_tensor(pred["maps"])[index : index + 1].float()
+            maps, image, index = torch.as_tensor(pred["maps"]), d[self.image_key], self._index(choice, d)
+            chosen = maps[index : index + 1].float()
             d["map"] = MetaTensor(chosen, meta=dict(image.meta), applied_operations=image.applied_operations)
             d["map_class"] = index
+            if self.scored_class is not None:
+                scored = self._index(self.scored_class, d)
+                d["scored_map"] = maps[scored : scored + 1].float()
+                if "own_maps" in pred:
+                    d["own_maps"] = torch.as_tensor(pred["own_maps"])[:, scored]
         return d
+
+    def _index(self, choice: Any, d: Mapping[Hashable, Any]) -> int:
+        return int({"predicted": d["predicted"], "label": d.get("label")}.get(choice, choice))
 
 
 class LabelMapd(Transform):
@@ -100,7 +112,7 @@ class LabelMapd(Transform):
         self.map_key = map_key
         self.image_key = image_key
         self.output_key = output_key
-        self.first = int(first_is_finding)  # the value of the first class
+        self.classes = Classes.of((), first_is_finding)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -108,6 +120,6 @@ class LabelMapd(Transform):
         values = heat.as_tensor()
         of = evidence_range(values, head, self.threshold)
         found = head & (values >= of.threshold) & (not of.empty)
-        label_map = (found * (int(d["map_class"]) + self.first)).to(torch.uint8)
+        label_map = (found * self.classes.label_value(int(d["map_class"]))).to(torch.uint8)
         d[self.output_key] = MetaTensor(label_map, meta=dict(heat.meta), applied_operations=heat.applied_operations)
         return d

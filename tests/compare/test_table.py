@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from hrcam_monai.compare.table import comparison_summary, froc_score, markdown, numbers
+from hrcam_monai.utils.classes import Classes
 
 
 def row(subject, group, label, method="", **scores):
@@ -20,7 +21,7 @@ def rows():
 
 
 def test_groups_are_told_from_all_healthy_subjects(rows):
-    lines = {x["group"]: x for x in comparison_summary(rows, ["a", "b"], samples=20)["classification"]}
+    lines = {x["group"]: x for x in comparison_summary(rows, Classes(("a", "b")), samples=20)["classification"]}
     assert lines["plain"]["auc"] == 1
     assert lines["faint"]["auc"] == 0
     assert lines["plain"]["subjects"] == 5
@@ -28,7 +29,7 @@ def test_groups_are_told_from_all_healthy_subjects(rows):
 
 
 def test_means_with_intervals(rows):
-    lines = {x["group"]: x for x in comparison_summary(rows, ["a", "b"], samples=20)["localization"]}
+    lines = {x["group"]: x for x in comparison_summary(rows, Classes(("a", "b")), samples=20)["localization"]}
     assert lines["all"]["pixel_ap"] == pytest.approx(0.4)
     assert lines["plain"]["pixel_ap_ci95"] == pytest.approx([0.2, 0.4])
     assert lines["all"]["froc"] == 1
@@ -37,7 +38,9 @@ def test_means_with_intervals(rows):
 
 def test_rows_read_from_a_file_are_the_same(rows):
     as_text = [{k: str(v) for k, v in r.items()} for r in rows]
-    assert comparison_summary(as_text, ["a", "b"], samples=20) == comparison_summary(rows, ["a", "b"], samples=20)
+    assert comparison_summary(as_text, Classes(("a", "b")), samples=20) == comparison_summary(
+        rows, Classes(("a", "b")), samples=20
+    )
     assert np.isnan(numbers([{"pixel_ap": ""}], "pixel_ap")[0])
 
 
@@ -48,7 +51,7 @@ def test_froc_from_rows():
 
 
 def test_markdown(rows):
-    summary = comparison_summary(rows, ["a", "b"], samples=20) | {"notes": {"X": "y"}, "left_out": {"Z (n)": "w"}}
+    summary = comparison_summary(rows, Classes(("a", "b")), samples=20) | {"notes": {"X": "y"}, "left_out": {"Z (n)": "w"}}
     text = markdown(summary)
     assert "| HR-CAM, n | all | 3 | 0.400 [" in text
     assert "- X: y." in text

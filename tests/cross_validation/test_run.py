@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
+from monai.bundle import ConfigWorkflow
 
 from hrcam_monai.cross_validation.run import run_folds
 from hrcam_monai.engines import last_checkpoint
+from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.utils.csv_files import read_csv
 from hrcam_monai.utils.files import OutputError
-from tests.bundle.runs import TINY
+from tests.bundle.runs import TINY, run
 from tests.processes import environment, run_module
 
 QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2, "num_workers": 0}
@@ -81,6 +84,39 @@ def test_every_subject_has_an_out_of_fold_prediction_and_map(done, study):
     assert "Cross-validation, 10 subjects" in text
     assert "## Network less baseline" in text
     assert not list((done / "fold_0").rglob("images"))
+
+
+@pytest.mark.slow
+def test_a_held_out_subject_passes_through_its_network_once(done, bundle_root, tmp_path, monkeypatch):
+    """Its slices are read once, through each flip; the scores are those of an evaluation of their own."""
+    fold = done / "fold_0"
+    assert json.loads((fold / "finished.json").read_text()) == ["train", "inference"]
+    read: list[int] = []
+    maps_of = HRCAMNet.native_maps
+    monkeypatch.setattr(HRCAMNet, "native_maps", lambda self, x: read.append(len(x)) or maps_of(self, x))
+    files = [str(bundle_root / "configs" / f"{name}.json") for name in ("inference", "held_out")]
+    told = {"bundle_root": str(bundle_root), "dataset_dir": str(fold), "split": "test", "checkpoint": str(fold / "model.pt")}
+    files.append(str(done / "configs" / "inference.json"))
+    workflow = ConfigWorkflow(config_file=files, workflow_type=None, output_dir=str(tmp_path / "again"), **told)
+    workflow.initialize()
+    with contextlib.suppress(SystemExit):  # the bad subject is held out in this fold, or in the other
+        workflow.run()
+    rows = read_csv(tmp_path / "again" / "per_subject.csv")
+    slices, flips = QUICK["roi_size"][2], 4
+    assert sum(read) == len(rows) * slices * flips
+    assert (tmp_path / "again" / "per_subject.csv").read_text() == (fold / "inference" / "per_subject.csv").read_text()
+    same = ("roi_size", "spacing", "backbone::channels", "backbone::convs", "num_workers")
+    options = {**told, **{key: QUICK[key] for key in same}, "output_dir": tmp_path / "alone"}
+    options["manifest::root"] = json.loads((done / "configs" / "inference.json").read_text())["found::root"]
+    options.pop("bundle_root")
+    alone = run("evaluate", cwd=tmp_path, **options)
+    assert alone.returncode in (0, 1), alone.stderr
+    assert read_csv(tmp_path / "alone" / "per_subject.csv") == rows
+    moved = [
+        json.loads((f / "metrics.json").read_text())["displacement"]["map"] for f in (tmp_path / "again", tmp_path / "alone")
+    ]
+    for axis in ("axis0", "axis1"):
+        assert moved[0][axis]["voxels"] == pytest.approx(moved[1][axis]["voxels"], abs=0.01)
 
 
 @pytest.mark.slow

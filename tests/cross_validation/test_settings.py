@@ -29,11 +29,11 @@ def test_other_maps_cost_no_training(tmp_path):
     enter(out, {"seed": 0, MAPS: []})
     (out / "fold_0" / "inference").mkdir(parents=True)
     (out / "fold_0" / "model.pt").touch()
-    (out / "fold_0" / "finished.json").write_text('["train", "evaluate", "inference"]')
+    (out / "fold_0" / "finished.json").write_text('["train", "inference"]')
     (out / "maps").mkdir()
     enter(out, {"seed": 0, MAPS: ["map_class=b"]})
     assert (out / "fold_0" / "model.pt").is_file()
-    assert json.loads((out / "fold_0" / "finished.json").read_text()) == ["train", "evaluate"]
+    assert json.loads((out / "fold_0" / "finished.json").read_text()) == ["train"]
     assert not (out / "fold_0" / "inference").exists()
     assert not (out / "maps").exists()
     with pytest.raises(ValueError, match=r"other settings or images \(seed, set_of_maps\)"):

@@ -4,17 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from hrcam_monai.cross_validation.statistics import (
-    accuracy,
-    balanced_accuracy,
-    fold_aucs,
-    measured,
-    paired_difference,
-    permutation_p,
-    sensitivity,
-    specificity,
-)
-from hrcam_monai.metrics import roc_auc
+from hrcam_monai.cross_validation.statistics import fold_aucs, paired_difference, permutation_p
+from hrcam_monai.metrics.classification import accuracy, balanced_accuracy, measured, roc_auc, sensitivity, specificity
 
 
 def pairs(scores):

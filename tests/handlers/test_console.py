@@ -7,6 +7,7 @@ from ignite.engine import Engine, Events
 
 from hrcam_monai.handlers.console import EpochLines, evaluation_table
 from hrcam_monai.handlers.evaluation import LOCALIZATION, evaluation_summary
+from hrcam_monai.utils.classes import Classes
 
 
 def test_a_line_an_epoch_with_loss_and_validation_auc(caplog):
@@ -40,11 +41,11 @@ def rows(people, scans=1):
 
 
 def test_the_table_has_n_and_intervals_and_cautions_where_people_are_few():
-    text = evaluation_table(evaluation_summary(rows(30, scans=2), ["a", "b"]))
+    text = evaluation_table(evaluation_summary(rows(30, scans=2), Classes(("a", "b"))))
     assert "| AUC | 30 | 1.000 [1.000, 1.000] |" in text
     assert "| sensitivity | 30 | 1.000 [1.000, 1.000] |" in text
     assert "pixel AP" not in text
     assert text.endswith(
         "Caution: 15 subject(s) of class 'a', 15 subject(s) of class 'b'. So few say little about others; see the intervals."
     )
-    assert "Caution" not in evaluation_table(evaluation_summary(rows(40), ["a", "b"]))
+    assert "Caution" not in evaluation_table(evaluation_summary(rows(40), Classes(("a", "b"))))

@@ -14,6 +14,7 @@ from hrcam_monai.data import Failures
 from hrcam_monai.handlers.evaluation import LOCALIZATION, EvaluationWriter, evaluation_summary
 from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics import Displacement
+from hrcam_monai.utils.classes import Classes
 from tests.metrics.test_displacement import blob, shifted_net
 from tests.subjects import CLASSES, engine_with, row
 
@@ -98,7 +99,7 @@ def test_regions_of_some_and_regions_that_cannot_be_read_cost_only_the_side(tmp_
 def test_several_images_of_one_subject_count_once():
     base = {"label": 1, "group": "", "probability_normal": 0.1, "probability_abnormal": 0.9, **dict.fromkeys(LOCALIZATION, 0.5)}
     rows = [base | {"subject": s, "pixel_ap": ap} for s, ap in (("a", 0.0), ("a", 1.0), ("b", 0.9))]
-    found = evaluation_summary(rows, ["normal", "abnormal"])["localization"]
+    found = evaluation_summary(rows, Classes.of(CLASSES))["localization"]
     assert found["subjects_with_mask"] == 2
     assert found["pixel_ap"] == pytest.approx(0.7)
 
@@ -110,7 +111,7 @@ def test_scans_of_one_person_are_drawn_together():
     for i in range(20):
         p = float(rng.random() * 0.6 + 0.4 * (i % 2))
         one.append(base | {"subject": f"s{i}", "label": i % 2, "probability_normal": 1 - p, "probability_abnormal": p})
-    alone, tenfold = (evaluation_summary(rows, CLASSES)["classification"] for rows in (one, one * 10))
+    alone, tenfold = (evaluation_summary(rows, Classes.of(CLASSES))["classification"] for rows in (one, one * 10))
     assert (tenfold["subjects"], tenfold["scans"], tenfold["counts"]) == (20, 200, {"normal": 10, "abnormal": 10})
     width = [np.diff(found["auc_ci95"])[0] for found in (alone, tenfold)]
     assert width[1] > 0.8 * width[0]

@@ -10,6 +10,7 @@ from hrcam_monai.metrics import (
     summarize,
     told_from,
 )
+from hrcam_monai.utils.classes import Classes
 
 
 def batch(shape, seed=0):
@@ -67,9 +68,11 @@ def test_summary_of_nothing():
 def test_a_group_is_told_from_the_reference_or_from_the_other_classes():
     labels = {"none": 0, "faint": 1, "plain": 1, "fourth": 2}
     rows = [{"group": group, "label": label} for group, label in labels.items()]
-    groups = lambda group, first=False: [r["group"] for r in told_from(rows, group, first)]  # noqa: E731
+    names = ("a", "b", "c")
+    some, every = Classes(names), Classes(names, None)
+    groups = lambda group, classes=some: [r["group"] for r in told_from(rows, group, classes)]  # noqa: E731
     assert groups("plain") == ["none", "plain"]
-    assert groups("plain", True) == ["none", "plain", "fourth"]
-    assert groups("none", True) == ["none", "faint", "plain", "fourth"]
-    assert finding_groups(rows) == ["faint", "fourth", "plain"]
-    assert finding_groups(rows, True) == ["faint", "fourth", "none", "plain"]
+    assert groups("plain", every) == ["none", "plain", "fourth"]
+    assert groups("none", every) == ["none", "faint", "plain", "fourth"]
+    assert finding_groups(rows, some) == ["faint", "fourth", "plain"]
+    assert finding_groups(rows, every) == ["faint", "fourth", "none", "plain"]

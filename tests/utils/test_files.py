@@ -10,6 +10,7 @@ import torch
 from hrcam_monai.data.pictures import store_picture
 from hrcam_monai.data.writing import write_volume
 from hrcam_monai.figures import evaluation_figure
+from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.csv_files import append_csv, read_csv
 from hrcam_monai.utils.files import OutputError, file_hash, whole, write_json, write_tensors, write_text
 
@@ -43,7 +44,7 @@ WRITERS = {
     "pt": lambda path: write_tensors({"weights": torch.ones(5000)}, path),
     "nii.gz": lambda path: write_volume(NOISE[0].astype(np.float32), np.eye(4), path),
     "tif": lambda path: store_picture(NOISE.astype(np.float32), path),
-    "png": lambda path: evaluation_figure([], ["a", "b"], path),
+    "png": lambda path: evaluation_figure([], Classes(("a", "b")), path),
 }
 
 

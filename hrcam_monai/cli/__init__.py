@@ -17,6 +17,7 @@ from hrcam_monai.cli.learn_inputs import learn_inputs
 from hrcam_monai.cli.package import package, verify
 from hrcam_monai.cli.prepare import prepare
 from hrcam_monai.cli.report import report
+from hrcam_monai.cli.shared import errors_told
 from hrcam_monai.cli.simulate import simulate
 
 COMMANDS = (
@@ -56,4 +57,4 @@ def main(
 
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(errors_told()(command))

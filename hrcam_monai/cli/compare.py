@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import page
+from hrcam_monai.cli.shared import BUNDLE, BundleRoot, Overlays, page
 
 
 def compare(
@@ -23,13 +23,11 @@ def compare(
     method: Annotated[list[str] | None, typer.Option(help="Peers to run; all that are not slow if not given.")] = None,
     slow: Annotated[bool, typer.Option(help="Occlusion and Score-CAM too.")] = False,
     alike: Annotated[bool, typer.Option(help="LayerCAM and Grad-CAM also read through HR-CAM's flips and slices.")] = True,
-    overlay: Annotated[
-        list[str] | None, typer.Option(help="Config of the task, may be repeated: a file, or a name such as tasks/parkinson_nm.")
-    ] = None,
+    overlay: Overlays = None,
     split: Annotated[str, typer.Option(help="Section of the manifest.")] = "test",
     faithfulness: Annotated[int, typer.Option(min=0, help="Subjects that get deletion and insertion too (slow).")] = 0,
     panels: Annotated[int, typer.Option(min=0, help="Subjects that get a picture.")] = 6,
-    bundle_root: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
+    bundle_root: BundleRoot = BUNDLE,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on from the rows that are there.")] = False,
 ) -> None:

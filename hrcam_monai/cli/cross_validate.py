@@ -7,22 +7,18 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import page
+from hrcam_monai.cli.shared import BUNDLE, BundleRoot, Overlays, Settings, page
 
 
 def cross_validate(
     dataset_dir: Annotated[Path, typer.Option(help="Folder of manifest.json; its splits are pooled.")],
     output: Annotated[Path, typer.Option(help="Folder of the results; a second call goes on where a first one stopped.")],
     config: Annotated[Path | None, typer.Option(help="Of training; train.json of the bundle if not given.")] = None,
-    overlay: Annotated[
-        list[str] | None, typer.Option(help="Config after it, may be repeated: a file, or a name such as two_stage.")
-    ] = None,
+    overlay: Overlays = None,
     folds: Annotated[int, typer.Option(help="Every subject is held out in one of them.")] = 5,
     seed: Annotated[int, typer.Option(help="Of folds, training, bootstrap and permutations.")] = 0,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, may be repeated: an option of the bundle, such as epochs=10.")
-    ] = None,
-    bundle_root: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
+    setting: Settings = None,
+    bundle_root: BundleRoot = BUNDLE,
     baseline: Annotated[bool, typer.Option(help="Simple classifiers on the same folds, beside the network.")] = True,
     gpus: Annotated[str | None, typer.Option(help="Ids, as 0,1: a fold on each at a time; else one after another.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Clear what an earlier call has made.")] = False,

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import fail
-
 
 def dicom(
     output_dir: Annotated[Path, typer.Argument(help="Folder that inference wrote.")],
@@ -22,8 +20,5 @@ def dicom(
     from hrcam_monai.report.dicom import write_dicom
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        path = write_dicom(output_dir, keep_patient, source)
-    except (ValueError, OSError, ImportError) as error:
-        raise fail(error) from None
+    path = write_dicom(output_dir, keep_patient, source)
     typer.echo(f"dicom: {path}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import fail
+from hrcam_monai.cli.shared import BUNDLE, BundleRoot, Overlays
 
 
 def fit_head(
@@ -17,24 +17,18 @@ def fit_head(
     dataset_dir: Annotated[Path, typer.Option(help="Folder of manifest.json.")],
     output: Annotated[Path, typer.Option(help="Folder for model.pt, backbone.json and head_fit.json.")],
     taps: Annotated[list[str] | None, typer.Option(help="Module to tap, may be repeated; found if not given.")] = None,
-    bundle_root: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
+    bundle_root: BundleRoot = BUNDLE,
     config: Annotated[Path | None, typer.Option(help="Preprocessing; train.json of the bundle if not given.")] = None,
-    overlay: Annotated[
-        list[str] | None, typer.Option(help="Config after it, may be repeated: a file, or a name such as spatial_3d.")
-    ] = None,
+    overlay: Overlays = None,
     cache: Annotated[Path | None, typer.Option(help="File that keeps the pooled features for another call.")] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Held-out AUC that may be given for better maps.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Of the slices drawn and of the images kept.")] = 0,
 ) -> None:
     """Give HR-CAM to a CNN that is trained already: fit the head on the training subjects, no masks needed."""
-    from hrcam_monai.data.failures import reason
     from hrcam_monai.fit.command import fit_classifier
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     chosen = (taps or (), bundle_root, config, overlay or (), cache, tolerance, seed)
-    try:
-        fit_classifier(backbone, checkpoint, dataset_dir, output, *chosen)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise fail(reason(error)) from None
+    fit_classifier(backbone, checkpoint, dataset_dir, output, *chosen)
     typer.echo(f"weights: {output / 'model.pt'}")
     typer.echo(f"config to list after evaluate.json or inference.json: {output / 'backbone.json'}")

@@ -7,26 +7,18 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import fail
+from hrcam_monai.cli.shared import FoundBundle, Model, Overlays, Settings
 
-Model = Annotated[Path, typer.Argument(help="Folder of model.pt and network.json, or a file of weights.")]
 Output = Annotated[Path, typer.Option(help="Folder of the results.")]
-Setting = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value, may be repeated: an option of the bundle, such as num_workers=0.")
-]
-Overlay = Annotated[
-    list[str] | None, typer.Option(help="Config of its training, may be repeated; told by network.json if not given.")
-]
-Bundle = Annotated[Path | None, typer.Option(help="Folder of the bundle; found if not given.")]
 
 
 def infer(
     model: Model,
     dataset_dir: Annotated[Path, typer.Argument(help="Folder of manifest.json, one image, or a folder of images or DICOM.")],
     output_dir: Output,
-    setting: Setting = None,
-    overlay: Overlay = None,
-    bundle_root: Bundle = None,
+    setting: Settings = None,
+    overlay: Overlays = None,
+    bundle_root: FoundBundle = None,
 ) -> None:
     """Classes and maps of scans, by a model as it was trained: its folder tells how."""
     _run("inference", model, dataset_dir, output_dir, setting, overlay, bundle_root)
@@ -36,9 +28,9 @@ def evaluate(
     model: Model,
     dataset_dir: Annotated[Path, typer.Argument(help="Folder of manifest.json.")],
     output_dir: Output,
-    setting: Setting = None,
-    overlay: Overlay = None,
-    bundle_root: Bundle = None,
+    setting: Settings = None,
+    overlay: Overlays = None,
+    bundle_root: FoundBundle = None,
 ) -> None:
     """How well a model classifies and marks, as it was trained: its folder tells how."""
     _run("evaluate", model, dataset_dir, output_dir, setting, overlay, bundle_root)
@@ -53,12 +45,8 @@ def _run(
     overlay: list[str] | None,
     bundle_root: Path | None,
 ) -> None:
-    from hrcam_monai.data.failures import reason
     from hrcam_monai.workflows.configs import read_settings
     from hrcam_monai.workflows.model_folder import run_model
 
-    try:
-        settings = read_settings(setting or ())
-        run_model(workflow, model, dataset_dir, output_dir, settings=settings, overlays=overlay or None, bundle_root=bundle_root)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        raise fail(reason(error)) from None
+    settings = read_settings(setting or ())
+    run_model(workflow, model, dataset_dir, output_dir, settings=settings, overlays=overlay or None, bundle_root=bundle_root)

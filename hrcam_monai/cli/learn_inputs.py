@@ -7,19 +7,15 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import fail
+from hrcam_monai.cli.shared import FoundBundle, Model
 
 
 def learn_inputs(
-    model: Annotated[Path, typer.Argument(help="Folder of model.pt and network.json, or a file of weights.")],
+    model: Model,
     dataset_dir: Annotated[Path, typer.Argument(help="Folder of the manifest.json that it was trained on.")],
-    bundle_root: Annotated[Path | None, typer.Option(help="Folder of the bundle; found if not given.")] = None,
+    bundle_root: FoundBundle = None,
 ) -> None:
     """Let a model that was trained without it tell scans that are unlike its training: write inputs.pt beside it."""
-    from hrcam_monai.data.failures import reason
     from hrcam_monai.workflows.inputs import learn_inputs as learn
 
-    try:
-        typer.echo(f"inputs: {learn(model, dataset_dir, bundle_root)}")
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        raise fail(reason(error)) from None
+    typer.echo(f"inputs: {learn(model, dataset_dir, bundle_root)}")

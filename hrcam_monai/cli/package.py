@@ -7,20 +7,17 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import fail
+from hrcam_monai.cli.shared import BUNDLE, BundleRoot
 
 
 def package(
     output: Annotated[Path, typer.Option(help="Folder for brain_mri_hrcam/ and brain_mri_hrcam.zip.")],
-    bundle_root: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
+    bundle_root: BundleRoot = BUNDLE,
 ) -> None:
     """Make the self-contained bundle to share: it runs unpacked anywhere, without hrcam-monai installed."""
     from hrcam_monai.workflows.package import build_package
 
-    try:
-        path = build_package(output, bundle_root)
-    except (ValueError, OSError) as error:
-        raise fail(error) from None
+    path = build_package(output, bundle_root)
     typer.echo(f"folder: {path.with_suffix('')}")
     typer.echo(f"zip: {path} ({path.stat().st_size / 2**20:.1f} MB)")
 
@@ -29,8 +26,5 @@ def verify(path: Annotated[Path, typer.Argument(help="brain_mri_hrcam.zip, or th
     """See that a package is whole, by its SHA256SUMS."""
     from hrcam_monai.workflows.package import verify_package
 
-    try:
-        files = verify_package(path)
-    except ValueError as error:
-        raise fail(error) from None
+    files = verify_package(path)
     typer.echo(f"{path}: {files} files, all whole")

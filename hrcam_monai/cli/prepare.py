@@ -79,14 +79,11 @@ def prepare(
         raise fail("--table holds the labels, too; leave --labels out.")
     if unlabelled and (slices_from or covariate):
         raise fail("--slices-from and --covariate go into the manifest, and --unlabelled writes none; leave them out.")
-    try:
-        columns = Columns(file_column, subject_column, label_column, mask_column, fold_column)
-        choice = Choice(source, series, suffix, match, brain_masks, masks, regions, table, columns)
-        steps = Steps(
-            n4, iterations_of(iterations), register, spacing, min_similarity, "never" if keep_skull else strip, roi, finest_knots
-        )
-        study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
-        path = run(choice, output, steps, None if unlabelled else study, workers)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise fail(error) from None
+    columns = Columns(file_column, subject_column, label_column, mask_column, fold_column)
+    choice = Choice(source, series, suffix, match, brain_masks, masks, regions, table, columns)
+    steps = Steps(
+        n4, iterations_of(iterations), register, spacing, min_similarity, "never" if keep_skull else strip, roi, finest_knots
+    )
+    study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
+    path = run(choice, output, steps, None if unlabelled else study, workers)
     typer.echo(f"prepared: {path}")

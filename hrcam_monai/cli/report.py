@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import fail
-
 
 def report(
     output_dir: Annotated[Path, typer.Argument(help="Folder that inference wrote.")],
@@ -17,7 +15,4 @@ def report(
     """Write the overlays and report.html of a finished inference again."""
     from hrcam_monai.report import write_report
 
-    try:
-        write_report(output_dir, max_viewers)
-    except FileNotFoundError as error:
-        raise fail(error) from None
+    write_report(output_dir, max_viewers)

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import fail
-
 
 def simulate(
     output: Annotated[Path, typer.Option(help="Folder of the cohort; a second call finishes what a first one left.")],
@@ -31,8 +29,5 @@ def simulate(
     """Make a simulated cohort on real anatomy: images, lesion masks and a manifest."""
     from hrcam_monai.phantoms.simulate import simulate_cohort
 
-    try:
-        path = simulate_cohort(output, subjects, seed, spacing, anatomy or (), split, oblique, workers, task)
-    except (ValueError, OSError) as error:
-        raise fail(error) from None
+    path = simulate_cohort(output, subjects, seed, spacing, anatomy or (), split, oblique, workers, task)
     typer.echo(f"manifest: {path}")

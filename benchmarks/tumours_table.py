@@ -212,7 +212,7 @@ def networks(name: str, folder: Path) -> str:
         parts = {m: m for m in (OURS, OURS + EDGES) if m in own[0]["maps"]}
         rows += network_rows("HR-CAM (ours)", own, parts, key, len(done))
     for of in sorted(found.values(), key=lambda of: -float(np.mean(column(of, of[0]["method"], "pixel_ap")))):
-        title = f"{of[0]['title']}{' **(reads masks)**' * of[0]['reads_masks']}"
+        title = f"**{of[0]['title']}**" if of[0]["reads_masks"] else of[0]["title"]
         rows += network_rows(title, of, shown_maps(of), key, len(done))
     head = ["network", "AUC" if key == "auc" else "macro F1", "parameters", "epochs", "minutes", "map", "pixel AP"]
     head += ["median Dice, best", "median Dice, fixed", "pointing", "energy inside"]

@@ -119,7 +119,7 @@ TUMOUR_PEER_RUN = $(BIN)/python benchmarks/tumour_peers.py --data $(REAL) --name
 
 .PHONY: evidence-tumour-peers
 evidence-tumour-peers: $(STAMP) ## docs/real_tumours.md: other networks, and a ceiling, on the first fold of both real sets (2 hours)
-	$(foreach n,glioma_flair brain_tumor_t1ce,$(foreach p,unet gp_unet ame_cam efficientnet_b0 densenet121,$(call TUMOUR_PEER_RUN,$n,$p))) true
+	$(foreach n,glioma_flair brain_tumor_t1ce,$(foreach p,unet gp_unet gp_unet_from_means ame_cam efficientnet_b0 densenet121,$(call TUMOUR_PEER_RUN,$n,$p))) true
 	$(BIN)/python benchmarks/tumours_without_image.py --data $(REAL)
 	$(BIN)/python benchmarks/tumours_table.py --peers-only
 

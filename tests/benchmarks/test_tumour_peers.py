@@ -10,7 +10,7 @@ import tumour_peers
 import tumours
 from peers import PEERS
 from peers.ame_cam import AMECAM, pull, push
-from peers.gp_unet import GPUNet
+from peers.gp_unet import GPUNet, GPUNetFromMeans
 from peers.training import train
 from peers.unet import MaskUNet
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,7 +18,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.pictures import draw
 
 THIN = (2, 3, 4, 4, 4, 2)
-TINY = {"unet": (MaskUNet, THIN), "gp_unet": (GPUNet, THIN), "ame_cam": (AMECAM, (4, 4, 6, 6))}
+TINY = {
+    "unet": (MaskUNet, THIN),
+    "gp_unet": (GPUNet, THIN),
+    "gp_unet_from_means": (GPUNetFromMeans, THIN),
+    "ame_cam": (AMECAM, (4, 4, 6, 6)),
+}
 TASKS = [(2, 0), (3, None)]
 
 
@@ -60,6 +65,17 @@ def test_the_maximum_of_gp_unets_map_is_its_logit(classes, reference):
             torch.testing.assert_close(network.maps(x, label)["GP-UNet"].amax((1, 2, 3)), network(x)[:, label])
         above = [network.maps(x, label)["GP-UNet, less the other classes"] for label in range(classes)]
     torch.testing.assert_close(sum(above), torch.zeros_like(above[0]), atol=1e-5, rtol=0)
+
+
+def test_a_mean_teaches_every_pixel_and_a_maximum_one():
+    network, x, label = made("gp_unet_from_means", 2, 0), torch.randn(1, 1, 32, 32), torch.tensor([1])
+    reached = []
+    network.class_maps = lambda x: x.expand(-1, 2, -1, -1) * torch.tensor([1.0, 2.0])[:, None, None]
+    for stage in network.stages():
+        image = x.clone().requires_grad_()
+        stage.loss(image, label, None).backward()
+        reached.append(int((image.grad != 0).sum()))
+    assert reached == [32 * 32, 1]
 
 
 def test_the_unet_says_of_an_image_what_its_most_likely_pixel_says():

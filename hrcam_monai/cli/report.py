@@ -10,9 +10,10 @@ import typer
 
 def report(
     output_dir: Annotated[Path, typer.Argument(help="Folder that inference wrote.")],
-    max_viewers: Annotated[int, typer.Option(min=0, help="Subjects with an interactive viewer.")] = 50,
+    source: Annotated[Path | None, typer.Option(help="What inference was run on; masks of its manifest are shown.")] = None,
+    max_viewers: Annotated[int | None, typer.Option(min=0, help="Subjects that the viewer shows; all by default.")] = None,
 ) -> None:
-    """Write the overlays and report.html of a finished inference again."""
+    """Write overlays, viewer and report.html of a finished inference again."""
     from hrcam_monai.report import write_report
 
-    write_report(output_dir, max_viewers)
+    write_report(output_dir, max_viewers, source)

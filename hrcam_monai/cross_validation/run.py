@@ -137,7 +137,7 @@ def run_folds(runs: Sequence[FoldRun], gpus: Sequence[str]) -> dict[str, str]:
 
 
 def pool_folds(
-    output: Path, cohort: Cohort, files: Sequence[Path], baselines: bool, seed: int, failed: Mapping[str, str]
+    output: Path, cohort: Cohort, files: Sequence[Path], baselines: bool, seed: int, failed: Mapping[str, str], source: Path
 ) -> dict[str, Any]:
     """Tables, maps, baselines and numbers of all folds but the failed ones.
 
@@ -172,7 +172,7 @@ def pool_folds(
     write_text(output / "cross_validation.md", markdown(summary))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nilearn's, of maps with nothing above zero
-        write_report(output)
+        write_report(output, source=source)
     if failed:
         logger.error("%d of %d folds could not be processed; a second call runs them alone", len(failed), len(every))
     failures.finish()
@@ -243,7 +243,7 @@ def cross_validate(
             write_json(fold_manifest(cohort.manifest, root, fold), folder / "manifest.json")
             runs.append(FoldRun(folder, bundle_root.absolute(), every, seed))
         failed = run_folds(runs, gpus)
-        return pool_folds(output, cohort, every["inference"], baselines, seed, failed)
+        return pool_folds(output, cohort, every["inference"], baselines, seed, failed, dataset_dir)
     finally:
         free_folder(lock)
 

@@ -13,7 +13,7 @@ from hrcam_monai.utils.files import write_json
 
 NAME = "settings.json"
 COMMAND = "cross-validate"
-OUTPUTS = ("maps", "overlays", "configs")  # folders, beside those of the folds
+OUTPUTS = ("maps", "overlays", "viewer", "configs")  # folders, beside those of the folds
 MAPS = "set_of_maps"  # the settings that inference alone knows
 
 
@@ -53,7 +53,7 @@ def forget_maps(output: Path) -> None:
         if finished.is_file():
             write_json([w for w in json.loads(finished.read_text()) if w != "inference"], finished)
         shutil.rmtree(fold / "inference", ignore_errors=True)
-    for name in ("maps", "overlays"):
+    for name in ("maps", "overlays", "viewer"):
         shutil.rmtree(output / name, ignore_errors=True)
 
 

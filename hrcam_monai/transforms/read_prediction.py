@@ -28,6 +28,7 @@ class ReadPredictiond(Transform):
             choice brings, the first.
         scored_class: as `map_class`; its map goes to `scored_map`, and stays on the network's grid. Where the inferer keeps the
             maps that it is the mean of, those of this class go to `own_maps`, [1 + axes, *spatial].
+        every_class: also give `class_maps`, [K, *spatial], of all classes; not to MONAI Label.
 
     Raises:
         ValueError: a class that is none of these; logits that are not finite.
@@ -40,8 +41,10 @@ class ReadPredictiond(Transform):
         classes: Sequence[str] = (),
         asked: str | int | Sequence[str | int] | None = None,
         scored_class: str | int | None = None,
+        every_class: bool = False,
     ) -> None:
         self.classes = list(classes)
+        self.every_class = every_class
         self.scored_class = None if scored_class is None else self._known(scored_class)
         self.map_class = self._known(map_class)
         self.asked = self._known(asked[0] if isinstance(asked, list | tuple) else asked) if asked else self.map_class
@@ -67,10 +70,13 @@ class ReadPredictiond(Transform):
         d["probabilities"] = logits.softmax(0)
         d["predicted"] = int(logits.argmax())
         if "maps" in pred:
-            choice = self.asked if "image_path" in d else self.map_class  # MONAI Label puts `image_path` there
+            for_label = "image_path" in d  # MONAI Label puts it there
+            choice = self.asked if for_label else self.map_class
             maps, image, index = torch.as_tensor(pred["maps"]), d[self.image_key], self._index(choice, d)
             chosen = maps[index : index + 1].float()
             d["map"] = MetaTensor(chosen, meta=dict(image.meta), applied_operations=image.applied_operations)
+            if self.every_class and not for_label:
+                d["class_maps"] = MetaTensor(maps.float(), meta=dict(image.meta))
             d["map_class"] = index
             if self.scored_class is not None:
                 scored = self._index(self.scored_class, d)

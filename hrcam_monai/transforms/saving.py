@@ -32,14 +32,15 @@ def written_map(folder: Path, subject: str, kind: str = "map") -> Path:
 class SaveBehindd(MapTransform):
     """Writes maps in a thread of its own, whole or not at all; the future is added to the list `written`.
 
-    They are NIfTI, or where the image was a picture a picture on the same pixels.
+    They are NIfTI, or where the image was a picture a picture on the same pixels. Maps of several classes are one NIfTI file
+    of as many volumes; of pictures none is written.
 
     Whoever notes a subject as done waits for its futures first: `PredictionWriter` does.
 
     Args:
-        keys: of one map [1, X, Y, Z], with its affine.
+        keys: of a map [1, X, Y, Z] or of those of all classes [K, X, Y, Z], with its affine.
         output_dir: folder of the files.
-        output_postfix: what follows the subject in their names, `map` or `label`.
+        output_postfix: what follows the subject in their names: `map`, `label`, `brain` or `classes`.
         output_dtype: of the values.
         allow_missing_keys: pass on subjects without the map.
         _options: of MONAI's `SaveImaged`, which configs of earlier versions name; nothing is resampled here.
@@ -64,7 +65,10 @@ class SaveBehindd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        save = self._picture if is_picture(str(d.get("file", ""))) else self._volume
+        picture = is_picture(str(d.get("file", "")))
+        if picture and self.kind not in FORMATS:
+            return d
+        save = self._picture if picture else self._volume
         made = [self.pool.submit(save, d[key], str(d["subject"])) for key in self.key_iterator(d)]
         return {**d, "written": [*d.get("written", ()), *made]} if made else d
 
@@ -79,7 +83,8 @@ class SaveBehindd(MapTransform):
         return path
 
     def _values(self, heat: Any) -> np.ndarray:
-        return torch.as_tensor(heat)[0].to(self.dtype).cpu().numpy()
+        values = torch.as_tensor(heat).to(self.dtype).movedim(0, -1).cpu().numpy()
+        return values[..., 0] if values.shape[-1] == 1 else values
 
     def _path(self, subject: str, suffix: str) -> Path:
         with writing(self.folder):

@@ -59,6 +59,9 @@ def test_every_subject_has_its_row_map_label_and_overlay(done, cohort):
         assert heat.shape == label.shape == image.shape
         np.testing.assert_allclose(heat.affine, image.affine, atol=1e-4)
         assert heat.get_data_dtype() == np.float32
+        every = nib.load(done / "out" / "maps" / f"{row['subject']}_classes.nii.gz")
+        assert every.shape == (88, 104, 80, 2)  # on the network's own grid
+        assert (done / "out" / "viewer" / f"{row['subject']}.js").is_file()
         assert set(np.unique(np.asarray(label.dataobj))) <= {0, 1}
         assert (done / "out" / "overlays" / f"{row['subject']}.png").is_file()
     assert "not a diagnosis" in (done / "out" / "report.html").read_text()

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import csv
+import gzip
 import json
+from base64 import b64decode
 
 import nibabel as nib
 import numpy as np
@@ -11,74 +12,93 @@ from PIL import Image
 
 from hrcam_monai.data.pictures import write_picture
 from hrcam_monai.report import write_report
-from hrcam_monai.report.page import along_own_axes
-from hrcam_monai.utils.csv_files import write_csv
+from hrcam_monai.utils.csv_files import read_csv, write_csv
 from tests.conftest import save_head
 from tests.pictures import SIZE, picture_cohort
 
 
-def test_one_self_contained_page(tmp_path):
-    (tmp_path / "maps").mkdir()
-    rows = []
+def report_folder(folder):
+    """Two subjects as inference leaves them: nothing stands out of the first map; one is mirrored to be drawn."""
+    (folder / "maps").mkdir()
+    rows, entries = [], []
     for i in range(2):
-        save_head(tmp_path / f"s{i}.nii.gz", (40, 44, 36))
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) if i else np.eye(4)
+        save_head(folder / f"s{i}.nii.gz", (40, 44, 36), affine)
         heat = np.zeros((40, 44, 36), np.float32)
-        heat[25, 20, 18] = i  # the first map is empty: nothing above zero
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) if i else np.eye(4)  # one is mirrored to be drawn
-        scan = np.asarray(nib.load(tmp_path / f"s{i}.nii.gz").dataobj)
-        nib.save(nib.Nifti1Image(scan, affine), tmp_path / f"s{i}.nii.gz")
-        nib.save(nib.Nifti1Image(heat, affine), tmp_path / "maps" / f"s{i}_map.nii.gz")
-        rows.append({"subject": f"s{i}", "file": tmp_path / f"s{i}.nii.gz", "predicted": "abnormal", "probability_abnormal": 0.8})
-        rows[-1] |= {"map_class": ("abnormal", "normal")[i]}
-    with (tmp_path / "predictions.csv").open("w") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    (tmp_path / "failures.csv").write_text("subject,file,error\nbad,b.nii,is <empty>\n")
-    page = write_report(tmp_path).read_text()
-    assert page.count('onclick="show(') == 2
+        heat[25, 20, 18] = i
+        other = np.zeros((20, 22, 18, 2), np.float32)
+        other[8, 9, 10] = [0, 3]
+        drawn = np.zeros((40, 44, 36), np.uint8)
+        drawn[24:27, 19:22, 17:20] = 1
+        nib.save(nib.Nifti1Image(drawn, affine), folder / f"s{i}_mask.nii.gz")
+        nib.save(nib.Nifti1Image(heat, affine), folder / "maps" / f"s{i}_map.nii.gz")
+        nib.save(nib.Nifti1Image(other, affine @ np.diag([2.0, 2, 2, 1])), folder / "maps" / f"s{i}_classes.nii.gz")
+        rows.append({"subject": f"s{i}", "file": folder / f"s{i}.nii.gz", "predicted": "abnormal"})
+        rows[-1] |= {"probability_normal": 0.2, "probability_abnormal": 0.8, "map_class": ("abnormal", "normal")[i]}
+        entries.append({"subject": f"s{i}", "image": f"s{i}.nii.gz", "mask": f"s{i}_mask.nii.gz", "label": 1})
+    write_csv(folder / "predictions.csv", rows)
+    (folder / "failures.csv").write_text("subject,file,error\nbad,b.nii,is <empty>\n")
+    told = {"classes": ["normal", "abnormal"], "test": entries}
+    (folder / "manifest.json").write_text(json.dumps(told))
+    return folder
+
+
+def brought(folder, subject):
+    """What a subject's script brings to the page."""
+    text = (folder / "viewer" / f"{subject}.js").read_text()
+    return json.loads(text.removeprefix("window.SUBJECT = ").removesuffix(";\n"))
+
+
+def test_a_page_with_its_viewer_beside_it(tmp_path):
+    page = write_report(report_folder(tmp_path), source=tmp_path).read_text()
+    assert page.count('data-view="volume"') == 2
     assert "bad: is &lt;empty&gt;" in page
     assert "not a diagnosis" in page
-    assert page.count('s0: abnormal (p = 0.80)"') == page.count('s1: abnormal (p = 0.80), map of normal"') == 1
+    assert page.count('"s0: abnormal (p = 0.80)"') == page.count('"s1: abnormal (p = 0.80), map of normal"') == 1
     assert 'src="http' not in page
+    assert len(page) < 30_000  # all else is loaded when it is looked at
     assert sorted(p.name for p in (tmp_path / "overlays").iterdir()) == ["s0.png", "s1.png"]
-    assert 'onclick="show(' not in write_report(tmp_path, max_viewers=0).read_text()
+    assert sorted(p.name for p in (tmp_path / "viewer").iterdir()) == ["niivue.js", "niivue_LICENSE.txt", "s0.js", "s1.js"]
     assert not plt.get_fignums()  # memory does not grow with the cohort
     empty = np.asarray(Image.open(tmp_path / "overlays" / "s0.png").convert("L"), dtype=float)
     assert empty[60:200, 60:600].mean() > 10  # a map without anything shows the middle of the head, not a corner of the air
+    first, second = (brought(tmp_path, name) for name in ("s0", "s1"))
+    assert (first["shown"], second["shown"]) == ("abnormal", "normal")
+    assert set(first["maps"]) == set(second["maps"]) == {"normal", "abnormal"}
+    assert first["maps"]["abnormal"]["image"] is None  # flat
+    assert first["mask"] is not None
+
+
+def test_subjects_beyond_those_asked_for_have_their_picture(tmp_path):
+    page = write_report(report_folder(tmp_path), max_viewers=1).read_text()
+    assert page.count('data-view="volume"') == page.count('data-view="picture"') == 1
+    assert not (tmp_path / "viewer" / "s1.js").exists()
+
+
+def test_no_text_of_a_file_becomes_part_of_the_page(tmp_path):
+    folder, bad = report_folder(tmp_path), "</script><b onclick='x'>&amp;"
+    rows = read_csv(folder / "predictions.csv")
+    write_csv(folder / "predictions.csv", [row | {"input_check": bad, "map_class": bad} for row in rows])
+    page = write_report(folder).read_text()
+    assert bad not in page
+    assert "&lt;/script&gt;&lt;b onclick=&#39;x&#39;&gt;&amp;amp;" in page
+
+
+def test_what_the_header_of_a_scan_tells_stays_out(tmp_path):
+    folder = report_folder(tmp_path)
+    for name in ("s0.nii.gz", "s0_mask.nii.gz"):
+        image = nib.load(folder / name)
+        image.header["descrip"], image.header["db_name"], image.header["aux_file"] = b"Quzzlewick 1961", b"Quzzlewick", b"Quzz"
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header), folder / name)
+    write_report(folder, source=folder)
+    shown = brought(folder, "s0")
+    for packed in (shown["scan"], shown["mask"], brought(folder, "s1")["maps"]["normal"]["image"]):
+        assert b"Quzz" not in gzip.decompress(b64decode(packed))
 
 
 def test_folder_without_predictions(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"predictions.csv: not found; run inference.json into this folder first"):
         write_report(tmp_path)
-
-
-@pytest.mark.parametrize("axes", ["RAS", "LPS", "SRA"])
-def test_pictures_are_cut_along_the_scans_own_axes(axes):
-    values = np.zeros((12, 14, 6), np.float32)
-    values[2, 3, 1] = 1
-    turn = nib.eulerangles.euler2mat(x=0.4, z=0.1)
-    tilted = nib.Nifti1Image(values, nib.affines.from_matvec(turn @ np.diag([2.0, 2.0, 5.0]), [-10, 5, 7]))
-    other = tilted.as_reoriented(nib.orientations.ornt_transform(nib.orientations.io_orientation(np.eye(4)), axes_of(axes)))
-    drawn = along_own_axes(other)
-    assert drawn.shape == values.shape
-    assert np.array_equal(np.argwhere(np.asarray(drawn.dataobj)), [[2, 3, 1]])
-    assert np.allclose(drawn.affine[:3, :3], np.diag([2, 2, 5]))
-    middle = (np.array(values.shape) - 1) / 2
-    assert np.allclose(nib.affines.apply_affine(drawn.affine, middle), nib.affines.apply_affine(tilted.affine, middle))
-
-
-def axes_of(codes):
-    return nib.orientations.axcodes2ornt(tuple(codes))
-
-
-def test_a_scan_that_is_straight_keeps_its_coordinates():
-    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
-    affine[:3, 3] = [30, 40, -20]
-    image = nib.Nifti1Image(np.random.default_rng(0).random((6, 7, 5)).astype(np.float32), affine)
-    drawn = along_own_axes(image)
-    assert np.allclose(nib.affines.apply_affine(drawn.affine, [0, 0, 0]), nib.affines.apply_affine(affine, [5, 6, 0]))
-    assert np.array_equal(np.asarray(drawn.dataobj), np.asarray(image.dataobj)[::-1, ::-1])
 
 
 def test_pictures_are_drawn_upright_and_their_masks_outlined(tmp_path):
@@ -93,7 +113,8 @@ def test_pictures_are_drawn_upright_and_their_masks_outlined(tmp_path):
     drawn = []
     for source in (cohort, image):
         page = write_report(out, source=source).read_text()
-        assert "frame.hidden=!v.page" in page
+        assert 'data-view="picture"' in page
+        assert not (out / "viewer" / "niivue.js").exists()
         drawn.append(np.asarray(Image.open(out / "overlays" / "a.png"), dtype=int))
     outlined, plain = drawn
     cyan = (outlined[..., 2] - outlined[..., 0]) > 100

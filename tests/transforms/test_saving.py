@@ -64,6 +64,18 @@ def test_what_was_made_of_a_picture_becomes_one(tmp_path):
     assert (one["map"][0, ..., 0].numpy() == np.asarray(heat).T).all()
 
 
+def test_maps_of_every_class_are_volumes_of_one_file_and_none_of_a_picture(tmp_path):
+    one = item("a")
+    one["class_maps"] = MetaTensor(torch.rand(3, 4, 5, 6), affine=one["map"].affine)
+    saver = SaveBehindd("class_maps", output_dir=tmp_path, output_postfix="classes")
+    [future] = saver(one)["written"]
+    image = nib.load(future.result())
+    assert future.result().name == "a_classes.nii.gz"
+    assert (np.moveaxis(np.asarray(image.dataobj), -1, 0) == one["class_maps"].numpy()).all()
+    assert (image.affine == one["map"].affine.numpy()).all()
+    assert "written" not in saver(one | {"file": "a.png"})
+
+
 def written(error=None):
     future = Future()
     future.set_exception(error) if error else future.set_result({})

@@ -129,6 +129,16 @@ def test_map_of_the_class_asked_for(map_class, expected):
     assert "pred" not in out
 
 
+def test_maps_of_every_class_but_not_to_monai_label():
+    item = {"image": MetaTensor(torch.rand(1, 4, 4, 4), affine=torch.diag(torch.tensor([2.0, 2, 2, 1])))}
+    pred = {"logits": torch.tensor([0.0, 1.0, 3.0]), "maps": torch.rand(3, 4, 4, 4)}
+    out = ReadPredictiond(every_class=True)({**item, "pred": pred})
+    torch.testing.assert_close(out["class_maps"].as_tensor(), pred["maps"])
+    assert (out["class_maps"].affine == item["image"].affine).all()
+    assert "class_maps" not in ReadPredictiond()({**item, "pred": pred})
+    assert "class_maps" not in ReadPredictiond(every_class=True)({**item, "pred": pred, "image_path": "scan.nii"})
+
+
 def test_classes_by_name_and_the_choice_of_a_request_to_monai_label():
     image = MetaTensor(torch.zeros(1, 2, 2))
     pred = {"logits": torch.tensor([3.0, 0.0, 1.0]), "maps": torch.arange(3.0)[:, None, None].expand(3, 2, 2)}

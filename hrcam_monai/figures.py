@@ -17,6 +17,8 @@ from hrcam_monai.metrics.cohort import finding_groups, told_from
 from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.files import whole
 
+__all__ = ["draw_map", "evaluation_figure", "figure_image", "map_panel"]
+
 SHOWN = 0.25  # voxels below this share of the map's maximum stay clear
 
 

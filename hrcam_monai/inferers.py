@@ -17,6 +17,8 @@ from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.networks.level_head import POOLINGS, pool_maps
 from hrcam_monai.networks.mixing import mix
 
+__all__ = ["HRCAMInferer", "mirrored_axes"]
+
 FLIPS = ("all", "random")
 
 

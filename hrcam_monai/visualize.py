@@ -13,6 +13,8 @@ from torch import Tensor
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
 
+__all__ = ["HRCAM"]
+
 
 class HRCAM(CAMBase):
     """Class activation maps of an `HRCAMNet`, called as `monai.visualize.GradCAM` is.

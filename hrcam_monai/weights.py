@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from hrcam_monai.utils.distributed import is_main_process, wait
 from hrcam_monai.utils.files import write_tensors
 
+__all__ = ["load_best", "load_weights", "read_weights", "save_weights"]
+
 logger = logging.getLogger(__name__)
 # where training loops keep a state dict: Lightning, timm, Ignite, nnU-Net, plain scripts
 HOLDERS = (
@@ -62,14 +64,14 @@ def _refusal(told: str) -> str:
     return "not a whole file of weights; write it by torch.save(net.state_dict(), path)."
 
 
-def fitting(weights: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+def _fitting(weights: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     """The weights by a network's own names, where wrappers (DDP, torch.compile, Lightning) have put a prefix before each.
 
     Only if every one of the names is there behind one and the same prefix; what else the file holds, a loss or a wrapper's
     own, is then left out. Otherwise the weights as they are.
 
     Example:
-        >>> list(fitting({"net._orig_mod.a": torch.ones(1), "loss.a": torch.ones(1)}, ["a"]))
+        >>> list(_fitting({"net._orig_mod.a": torch.ones(1), "loss.a": torch.ones(1)}, ["a"]))
         ['a']
     """
     wanted = list(names)
@@ -95,7 +97,7 @@ def load_weights(network: nn.Module, path: str | Path | None) -> None:
     if path is None:
         return
     own = network.state_dict()
-    weights = fitting(read_weights(path), own)
+    weights = _fitting(read_weights(path), own)
     if "head.bias" in own and "head.bias" in weights and len(own["head.bias"]) != len(weights["head.bias"]):
         raise ValueError(
             f"{path}: weights for {len(weights['head.bias'])} classes, but {len(own['head.bias'])} are configured; "

@@ -57,12 +57,41 @@ def test_rooms_import_each_other_in_one_direction():
     assert needs["utils"] == needs["networks"] == set()
 
 
+PAGES = ("page.py", "dicom.py")
+
+
 def test_few_modules_lie_loose():
     assert sorted(p.stem for p in PACKAGE.glob("*.py")) == [
         "__init__",
         "__main__",
         *("figures", "inferers", "losses", "visualize", "weights"),
     ]
+
+
+def test_every_module_lists_what_others_may_use():
+    """What begins with an underscore is a module's own; no name is listed that is not there."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        names = [
+            n for n in ast.parse(file.read_text()).body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"
+        ]
+        listed = list(ast.literal_eval(names[0].value)) if names else []
+        assert names or file.name in ("__init__.py", "__main__.py", *PAGES), f"{file}: has no __all__"
+        assert not [name for name in listed if name.startswith("_") and name != "__version__"], file
+    for module in [m for m in sys.modules if m.startswith("hrcam_monai.")]:
+        assert not [name for name in getattr(sys.modules[module], "__all__", ()) if not hasattr(sys.modules[module], name)], (
+            module
+        )
+
+
+def test_the_face_is_one_that_can_be_learnt():
+    """What the package and its rooms list in their `__init__`."""
+    face = set()
+    for file in PACKAGE.rglob("__init__.py"):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                face |= set(ast.literal_eval(node.value))
+    assert {"HRCAM", "HRCAMNet", "explain", "fit_head"} <= face
+    assert len(face) < 120
 
 
 OF_OLD = (

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from hrcam_monai.brain.stripped import litres, voxel_mm3
 
+__all__ = ["NoBrainError", "brain_mask"]
+
 TOOL = "deepbet"
 COARSE, FINE = (128,) * 3, (256,) * 3  # grids that the two networks were trained on: whole field, and about the brain
 MARGIN = 0.1  # share of the brain's box that is looked at beside it

@@ -15,6 +15,8 @@ from torch.utils.data import get_worker_info
 from hrcam_monai.brain.extraction import NoBrainError, brain_mask
 from hrcam_monai.brain.stripped import THIN_MM, air_of, litres, stripped_brain, voxel_mm3
 
+__all__ = ["HEAD", "STRIP", "StripBraind", "WithinBraind"]
+
 STRIP = ("auto", "always", "never")  # what to do with skulls
 HEAD = "head"  # key of an item, and column of predictions.csv: how its brain came to be cut out
 AS_IT_CAME, TOO_THIN = "stripped already", "too thin to be stripped"

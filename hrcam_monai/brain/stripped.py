@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+__all__ = ["THIN_MM", "air_of", "litres", "stripped_brain", "voxel_mm3"]
+
 THIN_MM = 80.0  # a scan whose shortest side is less shows a part of a brain, which cannot be found in it
 MOST_BRAIN_LITRES = 2.6  # with its fluid, and in the large template that phantoms are made of; heads hold three and more
 LEAST_AIR = 0.2  # a brain fills about half of the tightest box

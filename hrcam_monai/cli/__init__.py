@@ -20,6 +20,8 @@ from hrcam_monai.cli.report import report
 from hrcam_monai.cli.shared import errors_told
 from hrcam_monai.cli.simulate import simulate
 
+__all__ = ["app"]
+
 COMMANDS = (
     simulate,
     prepare,

@@ -9,6 +9,8 @@ import typer
 
 from hrcam_monai.cli.shared import BUNDLE, BundleRoot, Overlays, page
 
+__all__ = ["compare"]
+
 
 def compare(
     dataset_dir: Annotated[Path, typer.Option(help="Folder of manifest.json, with masks.")],

@@ -9,6 +9,8 @@ import typer
 
 from hrcam_monai.cli.shared import BUNDLE, BundleRoot, Overlays, Settings, page
 
+__all__ = ["cross_validate"]
+
 
 def cross_validate(
     dataset_dir: Annotated[Path, typer.Option(help="Folder of manifest.json; its splits are pooled.")],

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+__all__ = ["dicom"]
+
 
 def dicom(
     output_dir: Annotated[Path, typer.Argument(help="Folder that inference wrote.")],

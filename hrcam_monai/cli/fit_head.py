@@ -10,6 +10,8 @@ import typer
 
 from hrcam_monai.cli.shared import BUNDLE, BundleRoot, Overlays
 
+__all__ = ["fit_head"]
+
 
 def fit_head(
     backbone: Annotated[Path, typer.Option(help="MONAI config of the CNN: _target_ and arguments.")],

@@ -9,6 +9,8 @@ import typer
 
 from hrcam_monai.cli.shared import page
 
+__all__ = ["group"]
+
 
 def group(
     folder: Annotated[Path, typer.Argument(help="What inference or cross-validate wrote, with --map_class NAME.")],

@@ -9,6 +9,8 @@ import typer
 
 from hrcam_monai.cli.shared import FoundBundle, Model, Overlays, Settings
 
+__all__ = ["evaluate", "infer"]
+
 Output = Annotated[Path, typer.Option(help="Folder of the results.")]
 
 

@@ -9,6 +9,8 @@ import typer
 
 from hrcam_monai.cli.shared import FoundBundle, Model
 
+__all__ = ["learn_inputs"]
+
 
 def learn_inputs(
     model: Model,

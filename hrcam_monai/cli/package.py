@@ -9,6 +9,8 @@ import typer
 
 from hrcam_monai.cli.shared import BUNDLE, BundleRoot
 
+__all__ = ["package", "verify"]
+
 
 def package(
     output: Annotated[Path, typer.Option(help="Folder for brain_mri_hrcam/ and brain_mri_hrcam.zip.")],

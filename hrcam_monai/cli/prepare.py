@@ -10,6 +10,8 @@ import typer
 
 from hrcam_monai.cli.shared import fail
 
+__all__ = ["prepare"]
+
 
 def prepare(
     source: Annotated[

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+__all__ = ["report"]
+
 
 def report(
     output_dir: Annotated[Path, typer.Argument(help="Folder that inference wrote.")],

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+__all__ = ["simulate"]
+
 
 def simulate(
     output: Annotated[Path, typer.Option(help="Folder of the cohort; a second call finishes what a first one left.")],

@@ -13,6 +13,8 @@ from hrcam_monai.workflows.configs import bundle_parser
 from hrcam_monai.workflows.model_folder import fitting_parser, weights_file
 from hrcam_monai.workflows.model_settings import load_model, settings_file
 
+__all__ = ["compare", "load_candidate"]
+
 
 def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = ()) -> Candidate:
     """One `NAME=WEIGHTS[:OVERLAY[,OVERLAY]]`: HRCAMNet weights, or those of its backbone alone, a plain classifier.

@@ -13,6 +13,8 @@ from hrcam_monai.figures import draw_map
 from hrcam_monai.metrics.measures import LOCALIZATION
 from hrcam_monai.utils.files import whole
 
+__all__ = ["comparison_panel", "summary_figure"]
+
 COLUMNS = 5
 
 

@@ -17,6 +17,8 @@ from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics.displacement import level_reader
 from hrcam_monai.networks import HRCAMNet, find_taps
 
+__all__ = ["READ_ALIKE", "Candidate", "PeerMaps", "tapped_layers"]
+
 logger = logging.getLogger(__name__)
 READ_ALIKE = ", read as HR-CAM"  # name of a peer's map read through HR-CAM's flips and slices
 

@@ -20,6 +20,23 @@ from torch import Tensor, nn
 from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.networks.level_head import upsample
 
+__all__ = [
+    "PEERS",
+    "MapFunction",
+    "Peer",
+    "UnsuitedError",
+    "cam",
+    "classifier_layer",
+    "grad_cam",
+    "grad_cam_pp",
+    "layer_cam",
+    "occlusion",
+    "peer",
+    "raw",
+    "score_cam",
+    "xgrad_cam",
+]
+
 MapFunction = Callable[[Tensor, int], dict[str, Tensor]]
 Maker = Callable[[nn.Module, Sequence[str]], MapFunction]
 
@@ -83,7 +100,7 @@ def classifier_layer(network: nn.Module) -> str:
     return names[-1]
 
 
-def gradient_map(cam: Callable[..., Tensor], network: nn.Module, x: Tensor, class_idx: int) -> Tensor:
+def _gradient_map(cam: Callable[..., Tensor], network: nn.Module, x: Tensor, class_idx: int) -> Tensor:
     """Run one of MONAI's gradient methods and forget the gradients that it leaves in the parameters."""
     with torch.enable_grad():
         heat = cam(x=x, class_idx=class_idx).detach()
@@ -107,7 +124,7 @@ def cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
 def grad_cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     """Selvaraju et al., ICCV 2017, on the last level."""
     made = monai_cam.GradCAM(network, target_layers=layers[-1], postprocessing=raw)
-    return lambda x, class_idx: {"MONAI Grad-CAM": gradient_map(made, network, x, class_idx)}
+    return lambda x, class_idx: {"MONAI Grad-CAM": _gradient_map(made, network, x, class_idx)}
 
 
 @peer("MONAI Grad-CAM++", notes="one image at a time, because it fails on batches")
@@ -116,7 +133,7 @@ def grad_cam_pp(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     made = monai_cam.GradCAMpp(network, target_layers=layers[-1], postprocessing=raw)
 
     def run(x: Tensor, class_idx: int) -> dict[str, Tensor]:
-        return {"MONAI Grad-CAM++": torch.cat([gradient_map(made, network, image[None], class_idx) for image in x])}
+        return {"MONAI Grad-CAM++": torch.cat([_gradient_map(made, network, image[None], class_idx) for image in x])}
 
     return run
 
@@ -135,7 +152,7 @@ def occlusion(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     return run
 
 
-def torchcam_extractor(method: str, network: nn.Module, layers: Sequence[str]) -> Any:
+def _torchcam_extractor(method: str, network: nn.Module, layers: Sequence[str]) -> Any:
     """One of TorchCAM's extractors on these layers.
 
     Raises:
@@ -148,7 +165,7 @@ def torchcam_extractor(method: str, network: nn.Module, layers: Sequence[str]) -
     return getattr(methods, method)(network, target_layer=list(layers), input_shape=(1, 1, 1))
 
 
-def level_cams(extractor: Any, network: nn.Module, x: Tensor, class_idx: int) -> list[Tensor]:
+def _level_cams(extractor: Any, network: nn.Module, x: Tensor, class_idx: int) -> list[Tensor]:
     """TorchCAM's raw maps, one a layer, each at its own resolution: [N, *]."""
     with torch.enable_grad():
         maps = extractor(class_idx, network(x.clone().requires_grad_()), normalized=False)
@@ -158,11 +175,11 @@ def level_cams(extractor: Any, network: nn.Module, x: Tensor, class_idx: int) ->
 @peer("TorchCAM LayerCAM", notes="levels scaled by the volume's maximum before fusing, not slice by slice", alike=True)
 def layer_cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     """Jiang et al., IEEE TIP 2021: each level alone, the mean of the levels, and TorchCAM's fusion by the maximum."""
-    extractor = torchcam_extractor("LayerCAM", network, layers)
+    extractor = _torchcam_extractor("LayerCAM", network, layers)
 
     def run(x: Tensor, class_idx: int) -> dict[str, Tensor]:
         size = list(x.shape[2:])
-        levels = level_cams(extractor, network, x, class_idx)
+        levels = _level_cams(extractor, network, x, class_idx)
         scaled = [m / m.amax().clamp_min(1e-12) for m in levels]
         maps = {f"TorchCAM LayerCAM, level {i}": upsample(m[:, None], size) for i, m in enumerate(levels, 1)}
         maps["TorchCAM LayerCAM, mean"] = torch.stack([upsample(m[:, None], size) for m in scaled]).mean(0)
@@ -172,19 +189,19 @@ def layer_cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     return run
 
 
-def last_level(method: str, name: str, network: nn.Module, layers: Sequence[str]) -> MapFunction:
+def _last_level(method: str, name: str, network: nn.Module, layers: Sequence[str]) -> MapFunction:
     """One of TorchCAM's methods on the last level."""
-    extractor = torchcam_extractor(method, network, layers[-1:])
-    return lambda x, class_idx: {name: upsample(level_cams(extractor, network, x, class_idx)[0][:, None], list(x.shape[2:]))}
+    extractor = _torchcam_extractor(method, network, layers[-1:])
+    return lambda x, class_idx: {name: upsample(_level_cams(extractor, network, x, class_idx)[0][:, None], list(x.shape[2:]))}
 
 
 @peer("TorchCAM XGrad-CAM")
 def xgrad_cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     """Fu et al., BMVC 2020."""
-    return last_level("XGradCAM", "TorchCAM XGrad-CAM", network, layers)
+    return _last_level("XGradCAM", "TorchCAM XGrad-CAM", network, layers)
 
 
 @peer("TorchCAM Score-CAM", slow=True)
 def score_cam(network: nn.Module, layers: Sequence[str]) -> MapFunction:
     """Wang et al., CVPRW 2020: one forward pass a channel."""
-    return last_level("ScoreCAM", "TorchCAM Score-CAM", network, layers)
+    return _last_level("ScoreCAM", "TorchCAM Score-CAM", network, layers)

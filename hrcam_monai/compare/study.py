@@ -29,6 +29,8 @@ from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.environment import environment
 from hrcam_monai.utils.files import write_json, write_text
 
+__all__ = ["Comparison", "RowFile", "faithfulness_scores"]
+
 logger = logging.getLogger(__name__)
 SLAB = 8  # slices of a volume on which faithfulness is measured: those where the network sees most
 
@@ -125,11 +127,11 @@ class Comparison:
             lesion = has_lesion(data, self.classes)
             drawn = measured
             measured += lesion
-            if scan_of(data) in rows.scans:
+            if _scan_of(data) in rows.scans:
                 continue
             again = any(subject == data["subject"] for subject, _ in rows.scans)
             panel = self._panel(data, again) if drawn < self.panels else None
-            with self.failures.noting([data["subject"]], [scan_of(data)[1]]) if self.failures is not None else nullcontext():
+            with self.failures.noting([data["subject"]], [_scan_of(data)[1]]) if self.failures is not None else nullcontext():
                 rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, panel=panel))
         if not rows.rows:
             raise ValueError(f"{self.folder}: no subject could be compared; see what is said of each.")
@@ -144,14 +146,14 @@ class Comparison:
 
     def _panel(self, data: Mapping[str, Any], again: bool) -> Path:
         """The file of a picture: named by the subject, and by the scan too where it is not the subject's first."""
-        subject, file = scan_of(data)
+        subject, file = _scan_of(data)
         return self.folder / "panels" / f"{subject}{'_' * again}{Path(file).name.partition('.')[0] * again}.png"
 
     def _subject(self, data: Mapping[str, Any], lesion: bool, faithful: bool, panel: Path | None) -> list[dict[str, Any]]:
         """Rows of one subject: one a network with its logits; with a lesion one a method besides."""
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
         image = image.to(next(self.candidates[0].network.parameters()).device)
-        subject, file = scan_of(data)
+        subject, file = _scan_of(data)
         common = {"subject": subject, "file": file, "group": str(data.get(self.group_key, "")), "label": label}
         rows = []
         maps: dict[str, Tensor] = {}
@@ -191,11 +193,11 @@ class Comparison:
         return {key: " ".join(f"{v:.5g}" for v in peaks) for key, peaks in found.items()}
 
 
-def scan_of(row: Mapping[str, Any]) -> tuple[str, str]:
+def _scan_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """What tells a row from others: the subject, and the file, for one may have several scans.
 
     Example:
-        >>> scan_of({"subject": "sub-01", "file": "sub-01_ses-2.nii.gz"})
+        >>> _scan_of({"subject": "sub-01", "file": "sub-01_ses-2.nii.gz"})
         ('sub-01', 'sub-01_ses-2.nii.gz')
     """
     return str(row["subject"]), str(row.get("file", ""))
@@ -241,11 +243,11 @@ class RowFile:
         self.rows: list[dict[str, Any]] = []
         if resume and path.exists():
             self.rows = [row for row in read_csv(path) if "file" in row]
-        self.scans = set(map(scan_of, self.rows))
+        self.scans = set(map(_scan_of, self.rows))
         write_csv(path, self.rows, COLUMNS, FORM)  # without a line that an interruption has cut
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """The rows of one scan."""
         append_csv(self.path, rows, COLUMNS, FORM)
         self.rows += rows
-        self.scans |= set(map(scan_of, rows))
+        self.scans |= set(map(_scan_of, rows))

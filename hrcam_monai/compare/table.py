@@ -14,6 +14,8 @@ from hrcam_monai.metrics.measures import SHOWN, cells, columns
 from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.tables import interval, table
 
+__all__ = ["comparison_summary", "froc_score", "markdown", "numbers"]
+
 ALL = "all"
 
 

@@ -12,12 +12,14 @@ from tqdm import tqdm
 from hrcam_monai.cross_validation.baselines import BASELINES, out_of_fold
 from hrcam_monai.data.failures import Failures, reason
 
+__all__ = ["run_baselines"]
+
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 Preprocessing = Callable[[Row], Mapping[str, Any]]
 
 
-def suited(entries: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, str]]:
+def _suited(entries: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, str]]:
     """The baselines whose keys all entries have, and why others are left out; those that nobody prepared go unsaid."""
     chosen, left_out = [], {}
     for name, baseline in BASELINES.items():
@@ -30,7 +32,7 @@ def suited(entries: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, s
     return chosen, left_out
 
 
-def read_features(
+def _read_features(
     entries: Sequence[Row], preprocessing: Preprocessing, names: Sequence[str], failures: Failures
 ) -> dict[str, dict[str, list[dict[str, float]]]]:
     """Baseline -> subject -> features of each of its images; what cannot be read is noted, and costs only itself."""
@@ -49,7 +51,7 @@ def read_features(
     return found
 
 
-def baseline_rows(
+def _baseline_rows(
     features: Mapping[str, Sequence[Mapping[str, float]]],
     labels: Mapping[str, int],
     held_out: Mapping[str, int],
@@ -92,11 +94,11 @@ def run_baselines(
     failures: Failures,
 ) -> tuple[dict[str, list[Row]], dict[str, str]]:
     """Rows of each baseline that suits the cohort, and why others are left out; one that fails costs only itself."""
-    names, left_out = suited(entries)
+    names, left_out = _suited(entries)
     rows = {}
-    for name, features in read_features(entries, preprocessing, names, failures).items():
+    for name, features in _read_features(entries, preprocessing, names, failures).items():
         try:
-            rows[name] = baseline_rows(features, labels, held_out, classes)
+            rows[name] = _baseline_rows(features, labels, held_out, classes)
         except Exception as error:  # a user's own baseline may throw whatever it likes
             left_out[name] = reason(error)
             logger.warning("baseline '%s' left out: %s", name, left_out[name])

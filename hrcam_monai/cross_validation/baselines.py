@@ -18,11 +18,13 @@ from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.transforms.regions import region_values
 
+__all__ = ["BASELINES", "baseline", "contrast_ratio", "intensity_and_size", "out_of_fold"]
+
 Features = Callable[[Mapping[str, Any]], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Baseline:
+class _Baseline:
     """What a classifier of the cohort is made from.
 
     Attributes:
@@ -37,7 +39,7 @@ class Baseline:
     notes: str = ""
 
 
-BASELINES: dict[str, Baseline] = {}
+BASELINES: dict[str, _Baseline] = {}
 
 
 def baseline(name: str, keys: Sequence[str] = (), notes: str = "") -> Callable[[Features], Features]:
@@ -52,7 +54,7 @@ def baseline(name: str, keys: Sequence[str] = (), notes: str = "") -> Callable[[
     """
 
     def register(features: Features) -> Features:
-        BASELINES[name] = Baseline(features, tuple(keys), notes)
+        BASELINES[name] = _Baseline(features, tuple(keys), notes)
         return features
 
     return register

@@ -15,6 +15,8 @@ from hrcam_monai.data.failures import Failures, reason
 from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.utils.csv_files import read_csv, write_csv
 
+__all__ = ["check_tables", "fold_warnings", "link_maps", "note_failures", "pooled_predictions", "pooled_scores"]
+
 Row = dict[str, Any]
 
 

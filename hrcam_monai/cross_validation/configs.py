@@ -17,6 +17,18 @@ from hrcam_monai.utils.files import write_json
 from hrcam_monai.workflows.command_line import refuse_unknown
 from hrcam_monai.workflows.configs import find_config, read_settings
 
+__all__ = [
+    "RUN",
+    "config_files",
+    "fold_overlays",
+    "load",
+    "of_maps_alone",
+    "parse_settings",
+    "top",
+    "with_references",
+    "write_overlays",
+]
+
 WORKFLOWS = ("train", "evaluate", "inference")
 RUN = ("train", "inference")  # inference scores, too: one pass of a subject through its network; `evaluate` may be run by hand
 OWN = ("bundle_root", "dataset_dir", "output_dir", "checkpoint", "classes", "resume", "seed", "split", "manifest", "found")

@@ -15,6 +15,8 @@ from hrcam_monai.cross_validation.configs import RUN
 from hrcam_monai.utils.files import write_json
 from hrcam_monai.workflows.command_line import LIFELINE
 
+__all__ = ["FoldRun"]
+
 # where each workflow writes, below the fold's folder, and the file that it writes last
 FOLDERS = {"train": "", "inference": "inference"}
 LAST = {"train": "model.pt", "inference": "report.html"}
@@ -99,10 +101,10 @@ class FoldRun:
         # status 1 with the last file there: some subjects failed, and failures.csv names them
         noted = code == 1 and (out / LAST[workflow]).is_file() and (out / "failures.csv").is_file()
         if code and not noted:
-            raise RuntimeError(f"{self.folder.name}: {workflow} ended with status {code}{last_error(log, start)}; see {log}.")
+            raise RuntimeError(f"{self.folder.name}: {workflow} ended with status {code}{_last_error(log, start)}; see {log}.")
 
 
-def last_error(log: Path, start: int = 0) -> str:
+def _last_error(log: Path, start: int = 0) -> str:
     """What a workflow said is wrong, if it did."""
     with log.open(errors="replace") as stream:
         stream.seek(start)

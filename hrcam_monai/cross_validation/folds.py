@@ -10,6 +10,8 @@ from typing import Any
 
 from hrcam_monai.data.manifest import FILES, SPLITS, Manifest, ManifestError
 
+__all__ = ["assign_folds", "check_size", "fold_manifest", "subject_labels"]
+
 Entry = dict[str, Any]
 VALIDATION_FOLDS = 5  # one part in five of what trains is taken for validation, more where a class is rare
 
@@ -39,11 +41,11 @@ def subject_labels(entries: Sequence[Entry]) -> dict[str, int]:
     return dict(sorted(labels.items()))
 
 
-def least_subjects(folds: int) -> int:
+def _least_subjects(folds: int) -> int:
     """Subjects of a class that are needed: one held out in every fold, one for training and one for validation beside.
 
     Example:
-        >>> [least_subjects(k) for k in (2, 3, 5)]
+        >>> [_least_subjects(k) for k in (2, 3, 5)]
         [4, 3, 5]
     """
     return 4 if folds == 2 else folds
@@ -59,12 +61,12 @@ def check_size(labels: Mapping[str, int], folds: int, classes: Sequence[str]) ->
         raise ManifestError(f"--folds {folds}: give 2 or more.")
     counts = {name: sum(label == i for label in labels.values()) for i, name in enumerate(classes)}
     rare = min(counts, key=lambda name: counts[name])
-    if counts[rare] >= least_subjects(folds):
+    if counts[rare] >= _least_subjects(folds):
         return
-    possible = [k for k in range(2, folds) if counts[rare] >= least_subjects(k)]
+    possible = [k for k in range(2, folds) if counts[rare] >= _least_subjects(k)]
     remedy = f", or give --folds {possible[-1]}" if possible else ""
     raise ManifestError(
-        f"class '{rare}' has {counts[rare]} subjects, {folds} folds need {least_subjects(folds)} of each class; "
+        f"class '{rare}' has {counts[rare]} subjects, {folds} folds need {_least_subjects(folds)} of each class; "
         f"add subjects{remedy}."
     )
 

@@ -48,11 +48,13 @@ from hrcam_monai.utils.files import OutputError, write_json, write_text
 from hrcam_monai.utils.fingerprint import fingerprint
 from hrcam_monai.utils.folder_lock import free_folder, lock_folder
 
+__all__ = ["cross_validate", "gpu_ids", "run_folds"]
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Cohort:
+class _Cohort:
     """The subjects of a manifest and their folds.
 
     Attributes:
@@ -76,7 +78,7 @@ class Cohort:
         return {s: i for i, fold in enumerate(self.folds) for s, split in fold.items() if split == "test"}
 
 
-def deal(dataset_dir: Path, folds: int, seed: int) -> Cohort:
+def _deal(dataset_dir: Path, folds: int, seed: int) -> _Cohort:
     """Read the manifest, and deal its subjects out.
 
     Raises:
@@ -89,7 +91,7 @@ def deal(dataset_dir: Path, folds: int, seed: int) -> Cohort:
     except ManifestError as error:
         left = f" ({len(manifest.failures)} images cannot be used: {manifest.failures[0].error})" if manifest.failures else ""
         raise ManifestError(f"{manifest.path}: {error}{left}") from None
-    return Cohort(manifest, labels, assign_folds(labels, folds, seed))
+    return _Cohort(manifest, labels, assign_folds(labels, folds, seed))
 
 
 def run_folds(runs: Sequence[FoldRun], gpus: Sequence[str]) -> dict[str, str]:
@@ -136,8 +138,8 @@ def run_folds(runs: Sequence[FoldRun], gpus: Sequence[str]) -> dict[str, str]:
     return dict(sorted(failed.items()))
 
 
-def pool_folds(
-    output: Path, cohort: Cohort, files: Sequence[Path], baselines: bool, seed: int, failed: Mapping[str, str], source: Path
+def _pool_folds(
+    output: Path, cohort: _Cohort, files: Sequence[Path], baselines: bool, seed: int, failed: Mapping[str, str], source: Path
 ) -> dict[str, Any]:
     """Tables, maps, baselines and numbers of all folds but the failed ones.
 
@@ -217,7 +219,7 @@ def cross_validate(
         RuntimeError: no fold could be run to its end; a second call goes on.
         SystemExit: status 1 at the end, if subjects or folds could not be processed.
     """
-    cohort = deal(dataset_dir, folds, seed)
+    cohort = _deal(dataset_dir, folds, seed)
     root, output = cohort.manifest.path.parent, output.absolute()
     files = config_files(bundle_root, config, overlays)
     made = fold_overlays(files, parse_settings(settings), cohort.manifest.classes, root)
@@ -243,7 +245,7 @@ def cross_validate(
             write_json(fold_manifest(cohort.manifest, root, fold), folder / "manifest.json")
             runs.append(FoldRun(folder, bundle_root.absolute(), every, seed))
         failed = run_folds(runs, gpus)
-        return pool_folds(output, cohort, every["inference"], baselines, seed, failed, dataset_dir)
+        return _pool_folds(output, cohort, every["inference"], baselines, seed, failed, dataset_dir)
     finally:
         free_folder(lock)
 

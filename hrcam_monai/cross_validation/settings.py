@@ -11,6 +11,8 @@ from typing import Any
 from hrcam_monai.data.failures import writable_folder
 from hrcam_monai.utils.files import write_json
 
+__all__ = ["MAPS", "clear", "enter"]
+
 NAME = "settings.json"
 COMMAND = "cross-validate"
 OUTPUTS = ("maps", "overlays", "viewer", "configs")  # folders, beside those of the folds
@@ -37,7 +39,7 @@ def enter(output: Path, settings: Mapping[str, Any], restart: bool = False) -> N
     if ours and restart:
         clear(output)
     elif ours and changed == [MAPS]:
-        forget_maps(output)
+        _forget_maps(output)
     elif ours and changed:
         raise ValueError(
             f"{output}: was made with other settings or images ({', '.join(changed)}); give the same again, choose another "
@@ -46,7 +48,7 @@ def enter(output: Path, settings: Mapping[str, Any], restart: bool = False) -> N
     write_json(now, path)
 
 
-def forget_maps(output: Path) -> None:
+def _forget_maps(output: Path) -> None:
     """Take away what inference has made, so that it is run again."""
     for fold in output.glob("fold_[0-9]*"):
         finished = fold / "finished.json"

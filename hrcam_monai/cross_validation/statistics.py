@@ -8,6 +8,8 @@ import numpy as np
 
 from hrcam_monai.metrics.classification import bootstrap_interval, roc_auc
 
+__all__ = ["PERMUTATIONS", "fold_aucs", "paired_difference", "permutation_p"]
+
 PERMUTATIONS = 2000
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from hrcam_monai.cross_validation.statistics import PERMUTATIONS, fold_aucs, paired_difference, permutation_p
 from hrcam_monai.metrics.classification import measured
 
+__all__ = ["arrays", "by_subject", "cross_validation_summary"]
+
 Row = Mapping[str, Any]
 Table = dict[str, tuple[int, int, np.ndarray]]  # subject: label, fold, probabilities [K]
 
@@ -45,7 +47,7 @@ def arrays(table: Table, subjects: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     return np.array([c[0] for c in chosen]), np.array([c[1] for c in chosen]), np.array([c[2] for c in chosen])
 
 
-def predictor(table: Table, seed: int = 0, permutations: int = PERMUTATIONS) -> dict[str, Any]:
+def _predictor(table: Table, seed: int = 0, permutations: int = PERMUTATIONS) -> dict[str, Any]:
     """How good out-of-fold predictions are: `measured` on all, the AUC of each fold, and the permutation test."""
     labels, folds, scores = arrays(table, list(table))
     aucs = fold_aucs(labels, scores, folds)
@@ -73,11 +75,11 @@ def cross_validation_summary(
         seed: of bootstrap and permutations.
     """
     table = by_subject(rows, classes)
-    found: dict[str, Any] = {"classes": list(classes), "network": predictor(table, seed), "baselines": {}}
+    found: dict[str, Any] = {"classes": list(classes), "network": _predictor(table, seed), "baselines": {}}
     for name, own in baselines.items():
         other = by_subject(own, classes)
         both = [s for s in table if s in other]
         labels, _, scores = arrays(table, both)
         paired = paired_difference(labels, scores, arrays(other, both)[2], seed)
-        found["baselines"][name] = predictor(other, seed) | {"network_less_baseline": paired}
+        found["baselines"][name] = _predictor(other, seed) | {"network_less_baseline": paired}
     return found

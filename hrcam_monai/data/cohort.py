@@ -9,6 +9,8 @@ from monai.data import CacheDataset, Dataset, get_track_meta, set_track_meta
 
 from hrcam_monai.data.failures import Failures, reason
 
+__all__ = ["FAILED", "CachedCohort", "CohortDataset"]
+
 FAILED = "failure"  # key of an item that stands for a subject that could not be read
 
 

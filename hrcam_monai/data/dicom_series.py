@@ -20,6 +20,18 @@ from hrcam_monai.data.dicom_stack import cut_short, even_steps, read_pixels, sta
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sources import is_dicom
 
+__all__ = [
+    "Series",
+    "check_series",
+    "choose_series",
+    "find_series",
+    "frames_in",
+    "headers_in",
+    "read_series",
+    "series_in",
+    "series_of",
+]
+
 LOCALISER = re.compile(r"locali[sz]er|scout|survey|(3|three).?plane|^loc\b", re.IGNORECASE)
 CONVERT = "convert it with dcm2niix, and give the NIfTI files as a BIDS folder"
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber", "StudyID")

@@ -14,6 +14,8 @@ import numpy as np
 
 from hrcam_monai.data.itk_images import FLIP
 
+__all__ = ["cut_short", "even_steps", "read_pixels", "stack_affine", "stack_fault"]
+
 PLACE_TOLERANCE_MM = 0.5  # scanners round positions to a tenth of a millimetre; what is beyond this is another geometry
 
 

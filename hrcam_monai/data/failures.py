@@ -15,6 +15,8 @@ from hrcam_monai.utils.distributed import gather, is_main_process, process_rank,
 from hrcam_monai.utils.files import OutputError
 from hrcam_monai.utils.folder_lock import free_folder, lock_folder
 
+__all__ = ["Failures", "bottom", "reason", "writable_folder"]
+
 logger = logging.getLogger(__name__)
 
 

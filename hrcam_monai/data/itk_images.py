@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["FLIP", "from_array", "image_like", "itk_types", "lps_affine", "one_thread", "resample", "to_array"]
+
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between RAS+ world, as in NIfTI, and LPS world, as in DICOM and itk
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hrcam_monai.data.scan_error import ScanError
 
+__all__ = ["FOLLOW", "REFUSED", "check_links", "leaves"]
+
 FOLLOW = "HRCAM_FOLLOW_LINKS"  # variable, which the processes of a command inherit; set by --follow-links
 REFUSED = (
     "is, or holds, a symbolic link that leaves the data folder; copy the file there, or allow such links: "

@@ -18,6 +18,20 @@ from tqdm import tqdm
 from hrcam_monai.data.links import REFUSED, leaves
 from hrcam_monai.utils.files import files_hash
 
+__all__ = [
+    "FILES",
+    "SPLITS",
+    "UNNAMEABLE",
+    "Failure",
+    "Manifest",
+    "ManifestError",
+    "alike_names",
+    "inside",
+    "load_manifest",
+    "manifest_path",
+    "names_files",
+]
+
 SPLITS = ("training", "validation", "test")
 FILES = ("image", "mask", "regions")  # keys of an entry that name a file
 CRUS, LEFT, RIGHT = 1, 2, 3  # labels of `regions` of neuromelanin MRI: crus cerebri, left and right substantia nigra

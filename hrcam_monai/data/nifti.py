@@ -17,6 +17,8 @@ from nibabel.spatialimages import HeaderDataError
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.scan_error import ScanError
 
+__all__ = ["check_nifti", "unreadable"]
+
 SIZES_MM = (0.05, 50.0)  # of a voxel, in scans of patients
 LENGTHS = {"meter": "metres", "micron": "micrometres"}
 

@@ -14,6 +14,18 @@ from PIL import Image, ImageOps
 
 from hrcam_monai.utils.files import whole
 
+__all__ = [
+    "AFFINE",
+    "PICTURES",
+    "PictureError",
+    "black_and_white",
+    "is_picture",
+    "picture_suffix",
+    "read_picture",
+    "store_picture",
+    "write_picture",
+]
+
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 AFFINE = np.diag([1.0, -1.0, 1.0, 1.0])  # columns to the right, rows downwards
 GREY_TOLERANCE = 3  # of 255: how far JPEG drives the channels of a grey picture apart

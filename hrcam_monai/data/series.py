@@ -14,6 +14,8 @@ from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import read_sidecar
 from hrcam_monai.utils.files import files_hash
 
+__all__ = ["PATIENT", "prepared_slices", "slice_spacing", "source_slices", "to_frames"]
+
 # what a derived object needs to know of a source slice; nothing else of its header goes on unless it is asked for
 REFERENCE = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",

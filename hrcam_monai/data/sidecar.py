@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+__all__ = ["FOLDERS", "TOOL", "prepared_with", "read_sidecar"]
+
 TOOL = "hrcam_monai prepare"
 # of what `prepare` writes, by the manifest's keys; the brain that it has cut out, which a manifest does not name
 FOLDERS = {"image": "images", "mask": "masks", "regions": "regions", "brain": "brains"}

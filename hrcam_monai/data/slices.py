@@ -5,6 +5,8 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 
+__all__ = ["visible_slices"]
+
 VISIBLE = 0.4  # a slice is listed as showing a thing from this share of its largest cross-section on
 
 

@@ -10,6 +10,8 @@ from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
 from hrcam_monai.data.pictures import PICTURES
 from hrcam_monai.data.sidecar import prepared_with
 
+__all__ = ["SUFFIXES", "find_items", "is_dicom", "is_scan", "stem"]
+
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", *PICTURES)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from hrcam_monai.utils.files import whole
 
+__all__ = ["write_volume"]
+
 
 def write_volume(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
     """A NIfTI file of a volume [X, Y, Z] and its RAS+ affine (mm); nothing else of a header is kept."""

@@ -10,6 +10,8 @@ from monai.engines import SupervisedEvaluator
 from hrcam_monai.data.cohort import FAILED
 from hrcam_monai.data.failures import Failures
 
+__all__ = ["CohortEvaluator"]
+
 
 class CohortEvaluator(SupervisedEvaluator):
     """MONAI's SupervisedEvaluator, in which a subject that fails is noted and the others go on. One subject a batch.

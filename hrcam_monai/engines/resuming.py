@@ -12,6 +12,8 @@ from ignite.engine import Engine, Events
 from monai.data import set_rnd
 from monai.handlers import CheckpointSaver, EarlyStopHandler
 
+__all__ = ["SeededEpochs", "ValidationMemory", "epoch_seed"]
+
 
 def epoch_seed(seed: int, stage: int, epoch: int) -> int:
     """The seed of one epoch: it hangs on nothing that came before, so a resumed run draws what the first would have drawn.

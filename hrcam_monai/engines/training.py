@@ -18,6 +18,8 @@ from hrcam_monai.handlers import WholeCheckpointSaver
 from hrcam_monai.utils.distributed import gather, is_main_process, wait
 from hrcam_monai.weights import save_weights
 
+__all__ = ["calibrate", "last_checkpoint", "run_stage"]
+
 logger = logging.getLogger(__name__)
 
 

@@ -21,22 +21,24 @@ from hrcam_monai.weights import load_weights, save_weights
 from hrcam_monai.workflows.configs import find_config
 from hrcam_monai.workflows.model_settings import write_model_settings
 
+__all__ = ["GEOMETRY", "changed_by_task", "fit_classifier", "run"]
+
 GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "edges", "spacing", "upright", "roi_size")
 TASK = ("in_channels", "resample", "crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
 
 
-def fixed_augmentation(augmentation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _fixed_augmentation(augmentation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The steps that choose what is seen (slices, keys), without those that change it at random.
 
     Example:
-        >>> fixed_augmentation([{"_target_": "RandFlipd"}, {"_target_": "hrcam_monai.transforms.RandSlicesd"}])
+        >>> _fixed_augmentation([{"_target_": "RandFlipd"}, {"_target_": "hrcam_monai.transforms.RandSlicesd"}])
         [{'_target_': 'hrcam_monai.transforms.RandSlicesd'}]
     """
     names = [str(step["_target_"]).split(".")[-1] for step in augmentation]
     return [s for s, name in zip(augmentation, names, strict=True) if name == "RandSlicesd" or not name.startswith("Rand")]
 
 
-def read_backbone(path: Path) -> dict[str, Any]:
+def _read_backbone(path: Path) -> dict[str, Any]:
     """The MONAI config snippet of a CNN: {"_target_": ..., ...}, or a config with it under "backbone".
 
     Raises:
@@ -52,7 +54,7 @@ def read_backbone(path: Path) -> dict[str, Any]:
     return snippet
 
 
-def prepare(
+def _training_parser(
     backbone: Path, dataset_dir: Path, output: Path, taps: Sequence[str], configs: Sequence[Path], bundle_root: Path
 ) -> ConfigParser:
     """train.json, with the CNN in place of its own, the manifest's classes, `gap`, and images as they are."""
@@ -62,12 +64,12 @@ def prepare(
     parser["dataset_dir"] = str(dataset_dir)
     parser["output_dir"] = str(output)
     parser["classes"] = load_manifest(dataset_dir).classes
-    parser["backbone"] = read_backbone(backbone)
+    parser["backbone"] = _read_backbone(backbone)
     parser["pooling"] = "gap"
     parser["reference"] = None
     if taps:
         parser["network_def::taps"] = list(taps)
-    parser["augmentation"] = fixed_augmentation(parser["augmentation"])
+    parser["augmentation"] = _fixed_augmentation(parser["augmentation"])
     return parser
 
 
@@ -87,7 +89,7 @@ def changed_by_task(config: Mapping[str, Any], bundle_root: Path) -> dict[str, A
     return told
 
 
-def overlay_of(parser: ConfigParser, taps: Sequence[str], bundle_root: Path) -> dict[str, Any]:
+def _overlay_of(parser: ConfigParser, taps: Sequence[str], bundle_root: Path) -> dict[str, Any]:
     """What evaluate.json and inference.json must be told about the network."""
     told = {key: parser[key] for key in ("backbone", "pooling", "reference", "flip_axes", "classes", *GEOMETRY)}
     told |= changed_by_task(parser.get(), bundle_root)
@@ -114,7 +116,7 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
     training = parser.get_parsed_content("train::dataset").items()
     held_out = parser.get_parsed_content("validate::dataset").items() if manifest.entries.get("validation") else []
     write_input_check(output / "model.pt", network, training, held_out, parser.get_parsed_content("slice_axis"))
-    write_json(overlay_of(parser, network.taps, Path(parser["bundle_root"])), output / "backbone.json")
+    write_json(_overlay_of(parser, network.taps, Path(parser["bundle_root"])), output / "backbone.json")
 
 
 def fit_classifier(
@@ -151,6 +153,6 @@ def fit_classifier(
         SystemExit: status 1 at the end, if subjects could not be read.
     """
     configs = [find_config(bundle_root, name) for name in (config or "train", *overlays)]
-    parser = prepare(backbone, dataset_dir, output, taps, configs, bundle_root)
+    parser = _training_parser(backbone, dataset_dir, output, taps, configs, bundle_root)
     run(parser, checkpoint, output, seed, cache, tolerance)
     parser.get_parsed_content("failures").finish()

@@ -20,6 +20,8 @@ from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.utils.files import write_json
 
+__all__ = ["PENALTIES", "STRIDE_POWERS", "fit_head"]
+
 logger = logging.getLogger(__name__)
 
 PENALTIES = (0.003, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)  # of the coarsest level

@@ -20,6 +20,8 @@ from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import upsampled_mean
 from hrcam_monai.utils.files import write_tensors
 
+__all__ = ["cached", "collect", "labels_of", "levels_and_output", "logits_of"]
+
 logger = logging.getLogger(__name__)
 
 CACHE = 2  # what is in a cache; others are made anew
@@ -81,7 +83,7 @@ def labels_of(y: Tensor, classes: int) -> Tensor:
     return y.reshape(-1)
 
 
-def read_batch(net: HRCAMNet, batch: Any, start: int) -> tuple[Tensor, Tensor, list[str]]:
+def _read_batch(net: HRCAMNet, batch: Any, start: int) -> tuple[Tensor, Tensor, list[str]]:
     """Images, labels and subjects of a batch; an image without a subject is one of its own."""
     named, classes = isinstance(batch, dict), net.head.num_classes
     if named and not {"image", "label"} <= batch.keys():
@@ -117,7 +119,7 @@ def collect(net: HRCAMNet, loader: Iterable[Any], images: int, seed: int) -> dic
     pooled, labels, logits, strides = [], [], [], []
     last_function = ""
     for batch in tqdm(loader, desc="pooled features", unit="batch"):
-        x, y, subjects = read_batch(net, batch, len(held))
+        x, y, subjects = _read_batch(net, batch, len(held))
         size = list(x.shape[2:])
         if not held:
             last_function = trace(net.backbone, x[:1].to(device)).last_function()

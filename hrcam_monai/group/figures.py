@@ -10,6 +10,8 @@ from nibabel.affines import apply_affine
 
 from hrcam_monai.utils.files import whole
 
+__all__ = ["draw_alignment", "draw_map"]
+
 BOUNDARY = 0.5  # between brain and outside, of the template's mask
 
 

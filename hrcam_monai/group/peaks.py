@@ -8,6 +8,8 @@ import numpy as np
 from nilearn.image import coord_transform
 from nilearn.reporting import get_clusters_table
 
+__all__ = ["MOST", "peak_table"]
+
 MOST = 20  # lines of a table, of either sign
 APART_MM = 8.0  # least distance of two peaks of one cluster
 

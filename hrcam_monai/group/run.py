@@ -25,6 +25,8 @@ from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.environment import environment
 from hrcam_monai.utils.files import write_json, write_text
 
+__all__ = ["group_maps"]
+
 ALL = "all"
 HALF = 0.5  # of a mean map's largest value: from there on its peaks are listed
 UNCORRECTED = 0.001  # two-sided p from which on peaks of t are listed, each with its corrected p
@@ -32,17 +34,17 @@ SIGNIFICANT = 0.05
 PEAK_COLUMNS = ("map", "cluster", "x", "y", "z", "value", "cluster_mm3", "p")
 
 
-def file_name(text: str) -> str:
+def _file_name(text: str) -> str:
     """A name that can be a file's: a class may be called AD/MCI.
 
     Example:
-        >>> file_name("mean_AD/MCI")
+        >>> _file_name("mean_AD/MCI")
         'mean_AD_MCI'
     """
     return re.sub(r"[^\w.-]+", "_", text)
 
 
-def group_lines(stack: Stack, inside: np.ndarray, labels: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
+def _group_lines(stack: Stack, inside: np.ndarray, labels: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
     """Number of subjects, largest value of the mean map inside, and sides of those whose maps have one, of each group."""
     lines = {}
     for name in dict.fromkeys(labels):
@@ -61,7 +63,7 @@ def group_lines(stack: Stack, inside: np.ndarray, labels: Sequence[str], seed: i
     return lines
 
 
-class Pages:
+class _Pages:
     """Writes maps with their pictures and peaks, and keeps what the page says of them.
 
     Args:
@@ -95,7 +97,7 @@ class Pages:
         self.maps[name] = {"title": title, "threshold": threshold, "pictures": pictures, "peaks": peaks}
 
 
-def write_difference(pages: Pages, found: Difference, group: str, freedom: int) -> str:
+def _write_difference(pages: _Pages, found: Difference, group: str, freedom: int) -> str:
     """Write `difference`, `t` and `corrected_p` (1 - p, as other tools do: a viewer's threshold of 0.95 fits it).
 
     Returns:
@@ -112,7 +114,7 @@ def write_difference(pages: Pages, found: Difference, group: str, freedom: int) 
     )
 
 
-def write_alignment(pages: Pages, mean_scan: np.ndarray, brain: np.ndarray) -> None:
+def _write_alignment(pages: _Pages, mean_scan: np.ndarray, brain: np.ndarray) -> None:
     """`mean_scan.nii.gz` and `alignment.png`."""
     affine = pages.background.affine
     write_volume(mean_scan, affine, pages.folder / "mean_scan.nii.gz")
@@ -165,23 +167,23 @@ def group_maps(
     if not inside.any():
         raise ValueError(f"no voxel of the template's brain is in all {len(labels)} scans; leave those of other parts out.")
     values = stack.values[:, inside]
-    pages = Pages(output, spacing, inside)
+    pages = _Pages(output, spacing, inside)
     notes = [
         f"{inside.sum() * pages.voxel_mm3 / 1000:.0f} ml of the template's brain lie in all scans. Maps "
         f"{'with their sign' if signed else 'above zero'}, smoothed by {fwhm:g} mm, on a grid of {spacing} mm."
     ]
     for name in dict.fromkeys(labels):
         mean = values[[label == name for label in labels]].mean(0)
-        pages.add(mean, file_name(f"mean_{name}"), f"Mean of {name}", HALF * max(float(mean.max()), 0.0))
+        pages.add(mean, _file_name(f"mean_{name}"), f"Mean of {name}", HALF * max(float(mean.max()), 0.0))
     member = np.array([label == shown for label in labels])
     try:
         found = group_difference(values, member, covariate_table(stack.subjects, covariates), permutations, seed)
     except ValueError as error:  # means, peaks and sides are worth having without it
         notes.append(f"No comparison: {error}")
     else:
-        notes.append(write_difference(pages, found, shown, len(labels) - 2 - len(covariates)))
+        notes.append(_write_difference(pages, found, shown, len(labels) - 2 - len(covariates)))
         notes += [f"Taken out: {', '.join(covariates)}."] if covariates else []
-    write_alignment(pages, stack.mean_scan, brain)
+    _write_alignment(pages, stack.mean_scan, brain)
     rows = [
         {"subject": s.name, "group": label, "laterality": side}
         for s, label, side in zip(stack.subjects, labels, stack.sides, strict=True)
@@ -191,7 +193,7 @@ def group_maps(
     summary = environment(seed) | {
         "map_class": shown,
         "subjects": len(labels),
-        "groups": group_lines(stack, inside, labels, seed),
+        "groups": _group_lines(stack, inside, labels, seed),
         "regions": "the substantia nigra" if stack.nigral else "the halves of the brain",
         "maps": pages.maps,
         "notes": notes,

@@ -12,6 +12,8 @@ from nilearn.image import resample_to_img
 
 from hrcam_monai.data.sidecar import read_sidecar
 
+__all__ = ["NotAlignedError", "check_alignment", "on_template", "scan_to_template", "template"]
+
 SEEN = 0.6  # least share of the scan's tissue in the template's brain, or of the brain in the tissue
 
 

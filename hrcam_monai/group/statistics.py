@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from nilearn.mass_univariate import permuted_ols
 
+__all__ = ["Difference", "group_difference"]
+
 
 @dataclass(frozen=True, eq=False)
 class Difference:

@@ -20,9 +20,11 @@ from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.metrics.laterality import laterality_index
 from hrcam_monai.transforms.regions import nigral_laterality
 
+__all__ = ["Stack", "covariate_table", "find_subjects", "load_maps", "map_class", "with_covariates"]
+
 
 @dataclass
-class Subject:
+class _Subject:
     """One person: all images of one count once, with the mean of their maps.
 
     Attributes:
@@ -50,7 +52,7 @@ class Stack:
         mean_scan: [X, Y, Z], mean of the scans, each over its own 99th percentile; to see whether they are aligned.
     """
 
-    subjects: list[Subject]
+    subjects: list[_Subject]
     values: np.ndarray
     sides: list[float]
     nigral: bool
@@ -70,7 +72,7 @@ def map_class(rows: Sequence[Mapping[str, str]], folder: Path) -> str:
     raise ValueError(f"{folder}: its maps {found}; make them of one: inference with --map_class NAME --resume False.")
 
 
-def find_subjects(folder: Path, manifest: Manifest | None = None) -> tuple[str, list[Subject]]:
+def find_subjects(folder: Path, manifest: Manifest | None = None) -> tuple[str, list[_Subject]]:
     """Class of the maps, and the subjects with a map; labels are the manifest's, or the column `label`.
 
     Raises:
@@ -80,7 +82,7 @@ def find_subjects(folder: Path, manifest: Manifest | None = None) -> tuple[str, 
     missing = {failure.file for failure in manifest.failures} if manifest else set()
     rows = [row for row in read_predictions(folder) if row["file"] not in missing]
     entries = {e["image"]: e for listed in (manifest.entries.values() if manifest else ()) for e in listed}
-    found: dict[str, Subject] = {}
+    found: dict[str, _Subject] = {}
     for row in rows:
         entry = entries.get(row["file"], {})
         if manifest and not entry:
@@ -89,13 +91,13 @@ def find_subjects(folder: Path, manifest: Manifest | None = None) -> tuple[str, 
         if heat.is_file():
             name = str(entry.get("subject", row["subject"]))
             label = manifest.classes[entry["label"]] if manifest else row.get("label") or None
-            found.setdefault(name, Subject(name, label, entry)).images.append((row["file"], heat))
+            found.setdefault(name, _Subject(name, label, entry)).images.append((row["file"], heat))
     if not found:
         raise ValueError(f"{folder / 'maps'}: holds no maps; run inference or cross-validate into {folder} first.")
     return map_class(rows, folder), list(found.values())
 
 
-def with_covariates(subjects: Sequence[Subject], names: Sequence[str], failures: Failures) -> list[Subject]:
+def with_covariates(subjects: Sequence[_Subject], names: Sequence[str], failures: Failures) -> list[_Subject]:
     """Those whose entries hold a number for each name; the others are noted.
 
     Raises:
@@ -111,7 +113,7 @@ def with_covariates(subjects: Sequence[Subject], names: Sequence[str], failures:
     return [s for s in subjects if not faults[s.name]]
 
 
-def _fault(subject: Subject, names: Sequence[str]) -> str:
+def _fault(subject: _Subject, names: Sequence[str]) -> str:
     """What is wrong with the first covariate that is no number; empty if all are."""
     for name in names:
         value = subject.entry.get(name)
@@ -126,12 +128,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
-def covariate_table(subjects: Sequence[Subject], names: Sequence[str]) -> np.ndarray | None:
+def covariate_table(subjects: Sequence[_Subject], names: Sequence[str]) -> np.ndarray | None:
     """Numbers [N, C] of the entries of `with_covariates`; None without names."""
     return np.array([[float(s.entry[name]) for name in names] for s in subjects]) if names else None
 
 
-def _side(subject: Subject, values: np.ndarray, spacing: int, nigral: bool) -> float:
+def _side(subject: _Subject, values: np.ndarray, spacing: int, nigral: bool) -> float:
     """Laterality in the nigra by the subject's regions, else of the halves of the template."""
     if nigral:
         regions = subject.entry["regions"]
@@ -142,7 +144,7 @@ def _side(subject: Subject, values: np.ndarray, spacing: int, nigral: bool) -> f
     return laterality_index(values[x < 0][inside[x < 0]], values[x > 0][inside[x > 0]])
 
 
-def load_maps(subjects: Sequence[Subject], spacing: int, fwhm: float, signed: bool, failures: Failures) -> Stack:
+def load_maps(subjects: Sequence[_Subject], spacing: int, fwhm: float, signed: bool, failures: Failures) -> Stack:
     """Read, smooth and resample all maps; a subject that cannot be used is noted, and costs only itself.
 
     Args:

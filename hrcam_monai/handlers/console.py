@@ -12,6 +12,8 @@ from monai.engines import SupervisedEvaluator
 from hrcam_monai.metrics.measures import CLASSIFICATION, LOCALIZATION
 from hrcam_monai.utils.tables import interval, table
 
+__all__ = ["EpochLines", "evaluation_table"]
+
 logger = logging.getLogger(__name__)
 FEW = 20  # subjects of a class, below which numbers hang on single people
 SHOWN = {  # of an evaluation: section, keys

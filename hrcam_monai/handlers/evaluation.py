@@ -24,6 +24,8 @@ from hrcam_monai.utils.csv_files import write_csv
 from hrcam_monai.utils.distributed import gather, gather_rows, is_main_process, place
 from hrcam_monai.utils.files import write_json
 
+__all__ = ["EvaluationWriter", "evaluation_summary"]
+
 logger = logging.getLogger(__name__)
 
 

@@ -20,6 +20,8 @@ from hrcam_monai.utils.files import whole
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+__all__ = ["HRCAMHandler"]
+
 
 class HRCAMHandler:
     """Writes class maps of chosen samples while a trainer or evaluator runs: TensorBoard, NIfTI and PNG.

@@ -17,6 +17,8 @@ from hrcam_monai.utils.distributed import gather_rows, is_main_process, process_
 from hrcam_monai.utils.files import OutputError, write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 
+__all__ = ["BEHIND", "PredictionWriter", "finished_items", "prediction_row", "read_predictions"]
+
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 BEHIND = 2  # subjects whose maps may still be on their way to the disk

@@ -16,6 +16,8 @@ from hrcam_monai.handlers.maps import HRCAMHandler
 from hrcam_monai.utils.distributed import is_main_process
 from hrcam_monai.utils.files import write_tensors
 
+__all__ = ["SharpnessSchedule", "StopOnDivergence", "WholeCheckpointSaver", "handlers_of_process", "logits_and_label"]
+
 
 def logits_and_label(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """An engine's output, not decollated, to what Ignite's metrics take: logits [B, K] and labels [B]."""

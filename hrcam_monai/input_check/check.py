@@ -18,6 +18,8 @@ from hrcam_monai.input_check.familiar import Familiar
 from hrcam_monai.utils.distributed import is_main_process
 from hrcam_monai.utils.files import beside, write_tensors
 
+__all__ = ["CHECK", "CheckInputd", "check_file", "is_unlike", "read_input_check", "unlike", "write_input_check"]
+
 logger = logging.getLogger(__name__)
 CHECK = "input_check"  # key of an item, and column of predictions.csv
 AS_TRAINED, NOT_KNOWN, UNLIKE = "as trained", "not known", "unlike the training scans"

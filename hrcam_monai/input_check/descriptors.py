@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from hrcam_monai.networks.modes import evaluating
 
+__all__ = ["describe", "features_of"]
+
 QUANTILES = (0.05, 0.15, 0.25, 0.5, 0.75, 0.85, 0.95, 0.99)  # below, the edge that stripping leaves decides
 PARTS = 4  # of each axis, that the layout tells apart
 BATCH = 32  # slices at once
 
 
-def size_of(image: Tensor) -> Tensor:
+def _size_of(image: Tensor) -> Tensor:
     """How much of the grid is tissue, and over how much of each axis it reaches: [1 + dims]."""
     tissue = (image != 0).any(dim=0)
     reach = []
@@ -25,19 +27,19 @@ def size_of(image: Tensor) -> Tensor:
     return torch.cat([tissue.float().mean().view(1), *reach])
 
 
-def intensities_of(image: Tensor) -> Tensor:
+def _intensities_of(image: Tensor) -> Tensor:
     """Quantiles of the tissue's intensities, [C * 8]; the weighting of a scan and its contrast show here."""
     at = torch.tensor(QUANTILES, device=image.device)
     return torch.cat([_some(channel[channel != 0]).quantile(at) for channel in image])
 
 
-def layout_of(image: Tensor) -> Tensor:
+def _layout_of(image: Tensor) -> Tensor:
     """The mean of each of 4 parts an axis, [4 ** dims]: what lies where, so how a scan is turned and what part it shows."""
     pool = F.adaptive_avg_pool2d if image.ndim == 3 else F.adaptive_avg_pool3d
     return pool(image.mean(dim=0, keepdim=True), PARTS).flatten()
 
 
-def grain_of(image: Tensor) -> Tensor:
+def _grain_of(image: Tensor) -> Tensor:
     """How unlike neighbours are along each axis, relative to the spread of the tissue, as logarithm: [dims]; noise and blur."""
     spread = _some(image[image != 0]).std().clamp(min=1e-6)
     found = []
@@ -86,10 +88,10 @@ def describe(image: Tensor, network: nn.Module, slice_axis: int | None = None) -
     """
     image = image.as_subclass(Tensor)  # a MetaTensor's measures would carry its metadata
     measures: dict[str, Callable[[Tensor], Tensor]] = {
-        "size": size_of,
-        "layout": layout_of,
-        "intensities": intensities_of,
-        "grain": grain_of,
+        "size": _size_of,
+        "layout": _layout_of,
+        "intensities": _intensities_of,
+        "grain": _grain_of,
     }
     if hasattr(network, "features"):
         measures["features"] = lambda x: features_of(x, network, slice_axis)

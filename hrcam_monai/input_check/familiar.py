@@ -8,6 +8,8 @@ import torch
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
+__all__ = ["Familiar"]
+
 LEAST = 0.01  # variance of a direction, of vectors scaled to 1; and a tenth of the mean spread, of an entry: what hardly varies
 # in the training, as a corner of the grid that a head seldom reaches, must not decide
 RATE = 0.01  # share of held-out images that lie beyond the limit, but for the allowance

@@ -11,6 +11,18 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+__all__ = [
+    "accuracy",
+    "auc_or_chance",
+    "balanced_accuracy",
+    "bootstrap_interval",
+    "classification_summary",
+    "measured",
+    "roc_auc",
+    "sensitivity",
+    "specificity",
+]
+
 
 def roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """ROC AUC of class 1 for two classes, macro one-versus-rest for more; NaN where a class has no subject."""

@@ -14,6 +14,8 @@ from hrcam_monai.metrics.classification import bootstrap_interval
 from hrcam_monai.metrics.localization import EmptyMaskError
 from hrcam_monai.utils.classes import Classes
 
+__all__ = ["SubjectMetric", "Summary", "finding_groups", "mean_scores", "summarize", "told_from"]
+
 
 class Summary(NamedTuple):
     """Mean over the subjects on which the measure is defined, its 95 % bootstrap interval, and how many they are."""
@@ -38,14 +40,14 @@ def summarize(values: Any, samples: int = 1000, seed: int = 0) -> Summary:
     return Summary(float(array.mean()), *bootstrap_interval(np.mean, array, samples=samples, seed=seed), len(array))
 
 
-def subject_means(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+def _subject_means(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     """One number a subject: the mean of a column over its scans, of those that have one; NaN where none has.
 
     Rows are of this run, or read from a file.
 
     Example:
         >>> rows = [{"subject": "a", "energy": 1}, {"subject": "a", "energy": 0}, {"subject": "b", "energy": ""}]
-        >>> subject_means(rows, "energy")
+        >>> _subject_means(rows, "energy")
         array([0.5, nan])
     """
     found: dict[str, list[float]] = {}
@@ -64,7 +66,7 @@ def mean_scores(rows: Sequence[Mapping[str, Any]], keys: Iterable[str], samples:
     """
     found: dict[str, Any] = {}
     for key in keys:
-        summary = summarize(subject_means(rows, key), samples, seed)
+        summary = summarize(_subject_means(rows, key), samples, seed)
         if summary.subjects:
             found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
     return found

@@ -11,6 +11,8 @@ from monai.metrics.metric import Metric
 from scipy.ndimage import label, maximum_filter
 from torch import Tensor
 
+__all__ = ["FROC", "MAX_PEAKS", "LesionDetection", "peaks"]
+
 MAX_PEAKS = 20  # a subject: more are not read by anyone
 
 

@@ -19,6 +19,8 @@ from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.networks.level_head import upsample
 from hrcam_monai.networks.modes import evaluating
 
+__all__ = ["Displacement", "displacement_warning", "level_reader", "map_shift"]
+
 WARN_VOXELS = 1.0
 
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from hrcam_monai.networks.level_head import pool_maps
 
+__all__ = ["Curves", "blurred", "completeness_error", "correlation", "deletion_insertion", "stability"]
+
 Score = Callable[[Tensor], Tensor]  # [N, C, *spatial] -> [N], the score whose evidence the map shows
 
 

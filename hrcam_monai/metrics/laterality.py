@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+__all__ = ["laterality_index", "same_side"]
+
 
 def laterality_index(left: ArrayLike, right: ArrayLike) -> float:
     """(L - R) / (L + R) of the means of positive values: 1 all left, -1 all right, NaN where neither side has any.

@@ -13,6 +13,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+__all__ = [
+    "EmptyMaskError",
+    "best_dice",
+    "best_iou",
+    "energy_inside",
+    "fixed_dice",
+    "localization_scores",
+    "peak_distance",
+    "pixel_average_precision",
+    "pointing_game",
+]
+
 
 class EmptyMaskError(ValueError):
     """A mask without a voxel: there is no lesion to localise."""

@@ -8,9 +8,11 @@ from typing import Any
 
 from hrcam_monai.utils.tables import interval
 
+__all__ = ["CLASSIFICATION", "FAITHFULNESS", "LOCALIZATION", "MEANS", "OF_MAPS", "SHOWN", "SIDES", "cells", "columns"]
+
 
 @dataclass(frozen=True)
-class Measure:
+class _Measure:
     """How a measure is told.
 
     Attributes:
@@ -25,35 +27,35 @@ class Measure:
 
 
 CLASSIFICATION = {  # of probabilities and labels, see `hrcam_monai.metrics.classification`
-    "auc": Measure("AUC"),
-    "accuracy": Measure("accuracy"),
-    "balanced_accuracy": Measure("balanced accuracy"),
-    "sensitivity": Measure("sensitivity"),
-    "specificity": Measure("specificity"),
+    "auc": _Measure("AUC"),
+    "accuracy": _Measure("accuracy"),
+    "balanced_accuracy": _Measure("balanced accuracy"),
+    "sensitivity": _Measure("sensitivity"),
+    "specificity": _Measure("specificity"),
 }
 LOCALIZATION = {  # of a map and a mask, see `hrcam_monai.metrics.localization`
-    "pixel_ap": Measure("pixel AP", told="pixel average precision"),
-    "best_dice": Measure("best Dice"),
-    "best_iou": Measure("best IoU"),
-    "fixed_dice": Measure("Dice at half"),
-    "pointing": Measure("pointing", 2, "pointing game"),
-    "peak_distance_mm": Measure("peak off, mm", 1),
-    "energy": Measure("energy", told="energy inside the mask"),
+    "pixel_ap": _Measure("pixel AP", told="pixel average precision"),
+    "best_dice": _Measure("best Dice"),
+    "best_iou": _Measure("best IoU"),
+    "fixed_dice": _Measure("Dice at half"),
+    "pointing": _Measure("pointing", 2, "pointing game"),
+    "peak_distance_mm": _Measure("peak off, mm", 1),
+    "energy": _Measure("energy", told="energy inside the mask"),
 }
 SIDES = {  # of subjects with labelled regions, see `hrcam_monai.metrics.laterality`
-    "laterality": Measure("laterality", 2),
-    "same_side": Measure("same side", 2),
+    "laterality": _Measure("laterality", 2),
+    "same_side": _Measure("same side", 2),
 }
 FAITHFULNESS = {  # of a map and the network that it is of, see `hrcam_monai.metrics.faithfulness`
-    "deletion_auc": Measure("deletion AUC"),
-    "insertion_auc": Measure("insertion AUC"),
+    "deletion_auc": _Measure("deletion AUC"),
+    "insertion_auc": _Measure("insertion AUC"),
 }
 OF_MAPS = {**LOCALIZATION, **SIDES, **FAITHFULNESS}
 MEANS = tuple(key for key in OF_MAPS if key != "laterality")  # whose mean over subjects tells something: sides cancel out
 SHOWN = tuple(key for key in MEANS if key != "best_iou")  # in pages; best IoU says what best Dice says
 
 
-def columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, Measure]:
+def columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, _Measure]:
     """The measures to show of lines of numbers: those of `SHOWN` that any line has.
 
     Example:
@@ -64,7 +66,7 @@ def columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, Measure]:
     return {key: OF_MAPS[key] for key in SHOWN if key in held}
 
 
-def cells(line: Mapping[str, Any], shown: Mapping[str, Measure]) -> list[str]:
+def cells(line: Mapping[str, Any], shown: Mapping[str, _Measure]) -> list[str]:
     """Values of a line with their intervals.
 
     Example:

@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from hrcam_monai.metrics.faithfulness import correlation
 
+__all__ = ["Step", "layers_from_output", "randomization_curve", "randomized"]
+
 
 def randomized(module: nn.Module) -> None:
     """Draw a module's own parameters anew, as at its initialisation; batch statistics are forgotten."""

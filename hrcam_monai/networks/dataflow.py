@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_leaves
 
 from hrcam_monai.networks.modes import evaluating
 
+__all__ = ["Dataflow", "Node", "Watch", "trace"]
+
 ROOT = ""  # name of the network itself among its modules
 
 

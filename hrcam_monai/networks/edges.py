@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = ["along_edges"]
+
 
 def _neighbours(x: Tensor, reach: Sequence[int]) -> Tensor:
     """[B, C, *spatial] -> [B, C, N, *spatial]: of each voxel its 8 (26) neighbours at each distance; at borders, the border."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 
+__all__ = ["ExportableHRCAMNet", "load_exported"]
+
 
 class ExportableHRCAMNet(HRCAMNet):
     """An `HRCAMNet` whose forward pass gives the class maps beside the logits, for TorchScript, ONNX and TensorRT.
@@ -38,7 +40,7 @@ class ExportableHRCAMNet(HRCAMNet):
         return super().level_maps(x)
 
 
-class OnnxNet(nn.Module):
+class _OnnxNet(nn.Module):
     """An exported ONNX file as a network, run by onnxruntime on the CPU, or on a GPU where its provider is installed.
 
     Args:
@@ -78,7 +80,7 @@ def load_exported(path: str | Path) -> nn.Module:
     if not file.is_file():
         raise FileNotFoundError(f"{path}: no such exported model; make it with monai.bundle's ckpt_export or onnx_export.")
     if file.suffix == ".onnx":
-        return OnnxNet(file)
+        return _OnnxNet(file)
     with contextlib.suppress(ImportError):
         import torch_tensorrt  # noqa: F401  # where it is installed: TorchScript with an engine of TensorRT needs it
     try:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from hrcam_monai.networks.level_head import LevelHead
 from hrcam_monai.networks.taps import DEFAULT_SIZE, Tap, TapError, check_taps, locate_taps, record
 
+__all__ = ["HRCAMNet"]
+
 
 class HRCAMNet(nn.Module):
     """A CNN whose feature maps of every resolution are aggregated into class maps at the input's own resolution.

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+__all__ = ["POOLINGS", "LevelHead", "pool_maps", "upsample", "upsample_by_axes", "upsampled_mean"]
+
 POOLINGS = ("gap", "lse")
 MEAN = "mean"  # the reference of classes that are all findings
 

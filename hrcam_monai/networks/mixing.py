@@ -14,6 +14,8 @@ import torch
 from monai.networks.layers import GaussianFilter
 from torch import Tensor
 
+__all__ = ["mix", "patches"]
+
 SPREAD = (0.6, 1.4)  # patch sizes drawn, as shares of the scale
 SHIFT = 0.7  # the threshold on noise of standard deviation 1 is drawn up to here, either way
 

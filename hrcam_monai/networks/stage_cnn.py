@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from hrcam_monai.networks.level_head import upsample
 
+__all__ = ["StageCNN"]
+
 LIGHT = 2  # so many of the finest levels take context in voxel by voxel: there a 3 x 3 convolution costs more than the whole CNN
 
 
-class TopDownStep(nn.Module):
+class _TopDownStep(nn.Module):
     """The features of a level, read in the light of the next coarser one: what is bright here matters if it is abnormal there.
 
     Args:
@@ -89,7 +91,7 @@ class StageCNN(nn.Module):
         self.pool = Pool[Pool.ADAPTIVEAVG, spatial_dims](1)
         self.fc = nn.Linear(last, num_classes)
         pairs = list(pairwise(channels)) if top_down else []
-        steps = [TopDownStep(spatial_dims, fine, coarse, 1 if i < LIGHT else 3) for i, (fine, coarse) in enumerate(pairs)]
+        steps = [_TopDownStep(spatial_dims, fine, coarse, 1 if i < LIGHT else 3) for i, (fine, coarse) in enumerate(pairs)]
         self.top_down = nn.ModuleList(steps[::-1])  # coarse to fine
 
     def stage_features(self, x: Tensor) -> list[Tensor]:

@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from hrcam_monai.networks.dataflow import Dataflow, Node, Watch, trace
 
+__all__ = ["DEFAULT_SIZE", "Candidate", "Tap", "TapError", "candidates", "check_taps", "find_taps", "locate_taps", "record"]
+
 ACTIVATIONS = {
     *("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "rrelu", "prelu", "elu", "elu_", "selu", "celu", "gelu", "silu"),
     *("mish", "hardswish", "hardtanh", "hardtanh_", "softplus", "softsign", "tanh", "threshold"),

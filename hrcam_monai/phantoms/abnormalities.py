@@ -11,6 +11,8 @@ from hrcam_monai.phantoms.anatomy import Anatomy, smooth_field, warp
 from hrcam_monai.phantoms.lesions import Lesion, add_lesions
 from hrcam_monai.phantoms.task import SimulatedSubject, Task
 
+__all__ = ["TASK", "VARIED", "scanned", "simulate_subject"]
+
 NONE = "none"  # the grade of a subject without a lesion
 NOISE, VARIED_NOISE = (0.02, 0.028), (0.015, 0.035)  # standard deviation, white matter being 1
 TURNS = ("plain", "moderate", "plain", "faint")  # grades of the abnormal subjects of a split, in this order

@@ -14,6 +14,18 @@ from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
+__all__ = [
+    "Anatomy",
+    "deformed",
+    "grid_points",
+    "load_anatomy",
+    "output_grid",
+    "sample",
+    "smooth_field",
+    "warp",
+    "warp_with_points",
+]
+
 KNOTS = ((8, 3.0), (14, 1.2))  # deformation of a head: knots an axis and standard deviation, mm
 MARGIN_MM = 12.0  # air kept around the brain, so that a warped brain is not cut
 

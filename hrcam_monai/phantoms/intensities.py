@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+__all__ = ["matched", "step"]
+
 
 def step(x: np.ndarray, width: float) -> np.ndarray:
     """0 below 0, 1 above, soft over `width`.

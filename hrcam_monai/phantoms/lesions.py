@@ -12,9 +12,11 @@ from scipy.spatial.transform import Rotation
 from hrcam_monai.phantoms.anatomy import smooth_field
 from hrcam_monai.phantoms.intensities import matched
 
+__all__ = ["GRADES", "Lesion", "Look", "add_lesions", "blob", "lesion_profile", "varied_look"]
+
 
 @dataclass(frozen=True)
-class Grade:
+class _Grade:
     """Range of a lesion's contrast-to-noise ratio and of its mean radius in mm."""
 
     cnr: tuple[float, float]
@@ -22,9 +24,9 @@ class Grade:
 
 
 GRADES = {
-    "plain": Grade(cnr=(12.0, 16.0), radius=(9.0, 14.0)),
-    "moderate": Grade(cnr=(8.0, 12.0), radius=(7.0, 12.0)),
-    "faint": Grade(cnr=(5.0, 8.0), radius=(6.0, 9.0)),
+    "plain": _Grade(cnr=(12.0, 16.0), radius=(9.0, 14.0)),
+    "moderate": _Grade(cnr=(8.0, 12.0), radius=(7.0, 12.0)),
+    "faint": _Grade(cnr=(5.0, 8.0), radius=(6.0, 9.0)),
 }
 RANGE = (0.35, 1.05)  # of a lesion's mean intensity: that of healthy tissue (white matter is about 1)
 WIDE_RANGE = (0.25, 1.4)  # of varied lesions: darker than grey matter to brighter than white, as enhancing ones are

@@ -16,6 +16,8 @@ from hrcam_monai.phantoms.anatomy import Anatomy, deformed, grid_points, sample,
 from hrcam_monai.phantoms.intensities import step
 from hrcam_monai.phantoms.task import SimulatedSubject, Task
 
+__all__ = ["NONE", "TASK", "Loss", "along", "simulate_slab", "solid"]
+
 FIELD = 72.0  # mm in-plane, both ways
 MIDDLE = (0.0, -20.0, -15.5)  # of the slab, in the space of the template, mm
 SLICES, THICKNESS, PARTS = 12, 2.2, 4  # slices, mm, samples through each
@@ -42,7 +44,7 @@ WORTH = 0.04  # contrast lost from which on a voxel belongs to the mask: somewha
 
 
 @dataclass(frozen=True)
-class Nigra:
+class _Nigra:
     """What was drawn on one side.
 
     Attributes:
@@ -86,13 +88,13 @@ def solid(points: np.ndarray, side: int, across: float, half: tuple[float, float
     return step(1 - rho, 0.12)
 
 
-def coeruleus(points: np.ndarray) -> np.ndarray:
+def _coeruleus(points: np.ndarray) -> np.ndarray:
     """Soft indicator of both loci coerulei: thin rods in the floor of the fourth ventricle."""
     x, y = np.abs(points[..., 0]) - 5.0, points[..., 1] - (-36.5 - 0.2 * (points[..., 2] + 24))
     return np.exp(-(x**2 + y**2) / (2 * 1.1**2)) * step(5.5 - np.abs(points[..., 2] + 25), 0.5)
 
 
-def slab_grid(spacing: float) -> tuple[tuple[int, int, int], np.ndarray]:
+def _slab_grid(spacing: float) -> tuple[tuple[int, int, int], np.ndarray]:
     """Shape and affine of the slab, with voxels of `spacing` in-plane."""
     count = round(FIELD / spacing)
     affine = np.diag([spacing, spacing, THICKNESS, 1.0])
@@ -116,7 +118,7 @@ def simulate_slab(anatomy: Anatomy, rng: np.random.Generator, grade: str, spacin
         >>> simulate_slab(load_anatomy(), np.random.default_rng(0), "mild").image.shape
         (96, 96, 12)
     """
-    shape, affine = slab_grid(spacing)
+    shape, affine = _slab_grid(spacing)
     fine = affine.copy()
     fine[2, 2] = THICKNESS / PARTS
     fine[2, 3] -= THICKNESS / 2 - THICKNESS / PARTS / 2
@@ -139,7 +141,7 @@ def simulate_slab(anatomy: Anatomy, rng: np.random.Generator, grade: str, spacin
     tissue = tissue + np.clip(crura, 0, 1) * (0.95 - tissue)  # the crus cerebri is even, and the reference of contrast
     nigra = sides[-1] + sides[1]
     tissue = tissue + nigra * (0.95 * (1 + contrast) - tissue) - 0.95 * lost
-    tissue = tissue + coeruleus(points) * rng.uniform(0.12, 0.22)
+    tissue = tissue + _coeruleus(points) * rng.uniform(0.12, 0.22)
 
     thick = lambda fine_image: fine_image.reshape(*shape, PARTS).mean(-1)  # noqa: E731  # what one slice sees
     image = thick(tissue)
@@ -157,7 +159,7 @@ def simulate_slab(anatomy: Anatomy, rng: np.random.Generator, grade: str, spacin
         here = thick(sides[side]) > 0.5
         regions[here] = label
         volume = float((mask * (thick(sides[side]) > 0.05)).sum()) * spacing**2 * THICKNESS
-        found.append(Nigra(name, grade, round(contrast, 3), round(shares[side], 3), round(volume, 1)))
+        found.append(_Nigra(name, grade, round(contrast, 3), round(shares[side], 3), round(volume, 1)))
     scaled = (image * gain).round().astype(np.int16)
     return SimulatedSubject(scaled, mask, affine, found, regions, {"age": round(age, 1)})
 

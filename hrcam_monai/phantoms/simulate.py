@@ -32,7 +32,7 @@ ABNORMALITIES = "abnormalities"  # the task unless told otherwise
 
 
 @dataclass(frozen=True)
-class Cohort:
+class _Cohort:
     """What makes a cohort: the same values give the same bytes. Written to `simulation.json`."""
 
     subjects: int
@@ -97,7 +97,7 @@ def _anatomy(path: str) -> Anatomy:
     return load_anatomy(path or None)
 
 
-def _make(cohort: Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict[str, object]:
+def _make(cohort: _Cohort, folder: Path, job: tuple[int, dict[str, str]]) -> dict[str, object]:
     """Make one subject unless it is there, and return its manifest entry."""
     index, planned = job
     name, grade, task = planned["subject"], planned["grade"], TASKS[cohort.task]
@@ -176,7 +176,7 @@ def simulate_cohort(
     if anatomy and not files:
         raise ValueError(f"{', '.join(map(str, anatomy))}: holds no .nii or .nii.gz file; give skull-stripped T1 files.")
     paths = tuple(str(f.resolve()) for f in files)
-    cohort = Cohort(subjects, seed, spacing or chosen.spacing, paths, tuple(map(float, split)), oblique, task)
+    cohort = _Cohort(subjects, seed, spacing or chosen.spacing, paths, tuple(map(float, split)), oblique, task)
     for sub in ("images", "masks", *(["regions"] if chosen.regions else [])):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     settings = folder / "simulation.json"

@@ -10,8 +10,10 @@ import numpy as np
 
 from hrcam_monai.phantoms.anatomy import Anatomy
 
+__all__ = ["SimulatedSubject", "Task"]
 
-class Finding(Protocol):
+
+class _Finding(Protocol):
     """What was drawn into a subject; its record goes beside the image."""
 
     def record(self) -> dict[str, object]: ...

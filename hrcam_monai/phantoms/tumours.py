@@ -17,6 +17,19 @@ from hrcam_monai.phantoms.intensities import matched, step
 from hrcam_monai.phantoms.lesions import blob
 from hrcam_monai.phantoms.task import SimulatedSubject, Task
 
+__all__ = [
+    "GLIOBLASTOMA",
+    "RADIUS",
+    "TASK",
+    "Tumour",
+    "ependymoma",
+    "glioblastoma",
+    "middle",
+    "simulate_tumour",
+    "texture",
+    "vessels",
+]
+
 RADIUS = (9.0, 18.0)  # mm, of the ball of the tumour's volume: one range for both classes, so that size tells nothing
 ENHANCED = (1.35, 1.75)  # of the enhancing part, white matter being about 1: one range for both, too
 FLUID = 0.15  # the darkest that anything in the brain is, white matter being about 1
@@ -73,7 +86,7 @@ def middle(
     return places[rng.integers(len(places))]
 
 
-def shaped(
+def _shaped(
     rng: np.random.Generator, brain: np.ndarray, centre: np.ndarray, radius: float, roughness: float
 ) -> tuple[np.ndarray, tuple[slice, ...]]:
     """A `blob` inside the brain whose surface, at 1, holds the volume of a ball of this radius (voxels), whatever its shape."""
@@ -158,7 +171,7 @@ def simulate_tumour(anatomy: Anatomy, rng: np.random.Generator, grade: str, spac
     for site in (grade, other):
         draw, roughness = (glioblastoma, 0.9) if site == GLIOBLASTOMA else (ependymoma, 0.4)
         centre = middle(image, points, depth, rng, site, radius) + rng.uniform(-0.5, 0.5, 3)
-        rho, window = shaped(rng, brain, centre, radius / spacing, roughness)
+        rho, window = _shaped(rng, brain, centre, radius / spacing, roughness)
         inside = brain[window]
         changed = draw(image[window], rho, rng, enhanced, 0.4 * spacing / radius)
         drawn = image.copy()

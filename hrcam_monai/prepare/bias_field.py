@@ -10,6 +10,8 @@ import numpy as np
 
 from hrcam_monai.data.itk_images import from_array, image_like, itk_types, to_array
 
+__all__ = ["FINEST", "correct_bias", "fitting", "shrink_factors", "tissue_mask"]
+
 FINEST = 20.0  # mm between knots: a finer field takes anatomy for bias (docs/prepare.md says what of the substantia nigra)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hrcam_monai.data.reading import ScanError
 
+__all__ = ["bids_image", "is_bids"]
+
 PLACES = ("anat", "ses-*/anat")
 
 

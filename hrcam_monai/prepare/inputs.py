@@ -19,6 +19,18 @@ from hrcam_monai.prepare.bids import bids_image, is_bids
 from hrcam_monai.prepare.listing import Columns, Listed, read_listing
 from hrcam_monai.utils.files import file_hash, files_hash
 
+__all__ = [
+    "Choice",
+    "Inputs",
+    "check_choice",
+    "find_subjects",
+    "input_hashes",
+    "locate",
+    "read_image",
+    "read_mask",
+    "subject_file",
+]
+
 
 @dataclass(frozen=True)
 class Choice:

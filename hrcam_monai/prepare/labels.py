@@ -14,6 +14,18 @@ from typing import Any
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.manifest import SPLITS, ManifestError, alike_names
 
+__all__ = [
+    "EMPTY",
+    "LABEL_COLUMNS",
+    "SUBJECT_COLUMNS",
+    "number",
+    "order_classes",
+    "read_columns",
+    "read_labels",
+    "read_table",
+    "split_subjects",
+]
+
 SUBJECT_COLUMNS = ("participant_id", "subject")
 LABEL_COLUMNS = ("group", "diagnosis", "label")
 NO_ROWS = "{}: has no rows; write a header, then one line a subject."

@@ -13,6 +13,8 @@ from hrcam_monai.data.manifest import SPLITS, UNNAMEABLE, Failure, ManifestError
 from hrcam_monai.data.sources import SUFFIXES, is_scan, stem
 from hrcam_monai.prepare.labels import EMPTY, LABEL_COLUMNS, SUBJECT_COLUMNS, number, read_table
 
+__all__ = ["Columns", "Listed", "other_values", "people_labels", "read_listing"]
+
 logger = logging.getLogger(__name__)
 GUESSES = {
     "file": ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "scan", "img"),

@@ -14,6 +14,24 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from hrcam_monai.data.itk_images import FLIP, from_array, image_like, itk_types, lps_affine, resample
 
+__all__ = [
+    "FINE",
+    "MIN_SIMILARITY",
+    "MODES",
+    "PITCHES",
+    "Levels",
+    "as_affine",
+    "centre",
+    "coarse",
+    "improve",
+    "matrix",
+    "register",
+    "similarity",
+    "template",
+    "template_grid",
+    "transform_of",
+]
+
 MODES = ("none", "rigid", "affine")
 WORKING_MM = 2  # voxel size that transforms are sought at: finer costs eight times as much and gains nothing linear
 MARGIN_MM = 4  # the template's brain grows by this where a whole head is sought, so that the brain's outline is seen too
@@ -27,7 +45,7 @@ FINE: Levels = [(2, 2.0), (1, 1.0)]
 
 
 @dataclass(frozen=True, eq=False)
-class Template:
+class _Template:
     """What is registered to, at `WORKING_MM`: the image, its brain mask, and the mask with a margin."""
 
     image: Any
@@ -36,7 +54,7 @@ class Template:
 
 
 @cache
-def template() -> Template:
+def template() -> _Template:
     """The ICBM152 2009a T1 of nilearn: skull-stripped, in its wheel, so nothing is downloaded."""
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
@@ -44,7 +62,7 @@ def template() -> Template:
     brain = np.asarray(mask.dataobj) > 0
     grown = binary_dilation(brain, generate_binary_structure(3, 1), MARGIN_MM // WORKING_MM)
     image = from_array(np.asarray(volume.dataobj, np.float32), volume.affine)
-    return Template(image, *(from_array(m.astype(np.uint8), mask.affine) for m in (brain, grown)))
+    return _Template(image, *(from_array(m.astype(np.uint8), mask.affine) for m in (brain, grown)))
 
 
 @cache

@@ -30,6 +30,8 @@ from hrcam_monai.prepare.subject import discard, try_subject
 from hrcam_monai.utils.environment import cpu_cores
 from hrcam_monai.utils.files import write_json
 
+__all__ = ["iterations_of", "prepare", "repeated", "run", "tell"]
+
 logger = logging.getLogger(__name__)
 FARTHEST = 130.0  # mm from the origin that a point of the template may lie along an axis
 
@@ -55,13 +57,13 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
         >>> manifest = prepare(Choice(Path("my_bids"), match="ce-gd"), "my_study", Steps(), Study())  # doctest: +SKIP
     """
     choice, out = replace(choice, source=choice.source.expanduser().absolute()), Path(output).absolute()
-    check_steps(steps)
+    _check_steps(steps)
     check_choice(choice)
     if study is not None:
         check_study(study, choice)
     if out.resolve().is_relative_to(choice.source.resolve()):
         raise ManifestError(f"{out}: lies in the source; choose an --output outside {choice.source}.")
-    subjects, known = nameable(choice)
+    subjects, known = _nameable(choice)
     enrolled: Enrolled | None = None
     if study is not None:
         enrolled, without = enrol(study, choice, subjects)
@@ -90,7 +92,7 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
     return path
 
 
-def nameable(choice: Choice) -> tuple[list[str], list[Failure]]:
+def _nameable(choice: Choice) -> tuple[list[str], list[Failure]]:
     """The source's subjects, and those whose names cannot be those of files."""
     subjects = find_subjects(choice)
     if choice.table is not None:
@@ -111,7 +113,7 @@ def iterations_of(text: str) -> tuple[int, ...]:
         raise ManifestError(f"--iterations '{text}': give whole numbers with commas between, as 50,50,50,50.") from None
 
 
-def check_steps(steps: Steps) -> None:
+def _check_steps(steps: Steps) -> None:
     """See that the steps can be done, before hours of work go by.
 
     Raises:

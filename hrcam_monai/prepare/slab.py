@@ -24,6 +24,8 @@ from hrcam_monai.prepare.registration import (
     template,
 )
 
+__all__ = ["MIN_SLAB_SIMILARITY", "is_slab", "register_slab"]
+
 MIN_SLAB_SIMILARITY = 0.065  # docs/prepare.md says what was measured
 RISES = (-10.0, 0.0, 10.0)  # mm along the stack: how far from the slab's middle the structure may lie
 COARSE: Levels = [(2, 4.0)]

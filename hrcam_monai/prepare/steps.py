@@ -15,6 +15,8 @@ from hrcam_monai.prepare.bias_field import FINEST, correct_bias, tissue_mask
 from hrcam_monai.prepare.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
 from hrcam_monai.prepare.slab import MIN_SLAB_SIMILARITY, is_slab, register_slab
 
+__all__ = ["Steps", "process"]
+
 NAMES = {"mask": "lesion mask"}  # of label images, in messages
 KEPT = (0.8, 1.25)  # share of a mask's volume that must be left when it is drawn on the image's grid
 
@@ -46,7 +48,7 @@ class Steps:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class _Prepared:
     """What was made of an image.
 
     Attributes:
@@ -68,7 +70,7 @@ class Prepared:
     brain: Any | None = None
 
 
-def on_grid_of(image: Any, mask: Any, name: str) -> Any:
+def _on_grid_of(image: Any, mask: Any, name: str) -> Any:
     """A mask on the image's grid, by nearest neighbour in world space: the same voxels if the grids are the same.
 
     Raises:
@@ -118,7 +120,7 @@ def _times(image: Any, mask: Any) -> Any:
     return image_like(np.where(view(mask) > 0, view(image), 0).astype(np.float32), image)
 
 
-def find_in(image: Any, steps: Steps, whole_head: bool) -> tuple[Any, float]:
+def _find_in(image: Any, steps: Steps, whole_head: bool) -> tuple[Any, float]:
     """The transform from the template to the image, by the registration that suits it, and how well it fits.
 
     Raises:
@@ -144,7 +146,7 @@ def find_in(image: Any, steps: Steps, whole_head: bool) -> tuple[Any, float]:
     return transform, fit
 
 
-def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[str, Any] | None = None) -> Prepared:
+def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[str, Any] | None = None) -> _Prepared:
     """Do the steps to one image.
 
     Args:
@@ -164,26 +166,26 @@ def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[
     if brain is None:
         brain, cut = _brain(image, steps)
     else:
-        brain = on_grid_of(image, image_like((view(brain) > 0).astype(np.uint8), brain), "brain mask")
+        brain = _on_grid_of(image, image_like((view(brain) > 0).astype(np.uint8), brain), "brain mask")
         if not view(brain).any():
             raise ValueError("its brain mask is empty; make it again.")
     # a slab about a point is cropped about it: what else it shows is left out
     skull = brain is None and not (steps.roi is not None and is_slab(image))
-    placed = {name: on_grid_of(image, label, NAMES.get(name, name)) for name, label in (labels or {}).items()}
+    placed = {name: _on_grid_of(image, label, NAMES.get(name, name)) for name, label in (labels or {}).items()}
     if steps.n4:
         mask = tissue_mask(image) if brain is None else brain
         image = correct_bias(image, mask, steps.iterations, finest=steps.finest_knots)
     stripped = image if brain is None else _times(image, brain)
     if steps.register == "none" and steps.roi is None:
-        return Prepared(stripped, skull, placed, brain=cut)
-    transform, fit = find_in(stripped, steps, whole_head=brain is None)
+        return _Prepared(stripped, skull, placed, brain=cut)
+    transform, fit = _find_in(stripped, steps, whole_head=brain is None)
     found = matrix(transform)
     if steps.register == "none":
         roi = apply_affine(found, np.array(steps.roi))
         voxel = apply_affine(np.linalg.inv(FLIP @ lps_affine(image)), roi).round()
         if (voxel < 0).any() or (voxel >= list(itk_types()[0].size(image))).any():
             raise ValueError("does not show the point of --roi, which lies outside it; give another, or leave this scan out.")
-        return Prepared(stripped, skull, placed, fit, found, roi, cut)
+        return _Prepared(stripped, skull, placed, fit, found, roi, cut)
     grid = template_grid(steps.spacing)
     # interpolated before the brain is cut out, so that its edge is not mixed with air
     moved = resample(image, grid, transform)
@@ -191,4 +193,4 @@ def process(image: Any, steps: Steps, brain: Any | None = None, labels: Mapping[
         there = resample(brain, grid, transform, nearest=True)
         moved, cut = _times(moved, there), cut and there
     placed = {name: resample(label, grid, transform, nearest=True) for name, label in placed.items()}
-    return Prepared(moved, skull, placed, fit, found, None if steps.roi is None else np.array(steps.roi), cut)
+    return _Prepared(moved, skull, placed, fit, found, None if steps.roi is None else np.array(steps.roi), cut)

@@ -15,6 +15,8 @@ from hrcam_monai.prepare.inputs import Choice
 from hrcam_monai.prepare.labels import order_classes, read_columns, read_labels, split_subjects
 from hrcam_monai.prepare.listing import other_values, people_labels
 
+__all__ = ["Enrolled", "Study", "check_study", "enrol", "manifest_of", "unshown"]
+
 logger = logging.getLogger(__name__)
 # keys of a manifest entry, and those that inference gives to a subject
 RESERVED = {*FILES, "label", "subject", "split", "slices", "roi", "failure", "file", "map_class"}

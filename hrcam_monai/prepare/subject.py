@@ -27,11 +27,13 @@ from hrcam_monai.prepare.inputs import Choice, Inputs, input_hashes, locate, rea
 from hrcam_monai.prepare.steps import Steps, process
 from hrcam_monai.utils.files import OutputError, file_hash, write_json
 
+__all__ = ["discard", "finished", "try_subject"]
+
 SUFFIXES = (".nii.gz", ".png", ".tif")  # of what is written
 PACKAGES = ("hrcam-monai", "deepbet", "itk", "nibabel", "nilearn", "pydicom", "numpy")
 
 
-def paths_of(output: Path, subject: str, suffix: str = ".nii.gz") -> dict[str, Path]:
+def _paths_of(output: Path, subject: str, suffix: str = ".nii.gz") -> dict[str, Path]:
     """Where a subject's image, label images, brain mask and sidecar lie."""
     files = {key: output / FOLDERS[key] / f"{subject}{suffix}" for key in FOLDERS}
     return files | {"record": output / "images" / f"{subject}.json"}
@@ -40,8 +42,8 @@ def paths_of(output: Path, subject: str, suffix: str = ".nii.gz") -> dict[str, P
 def finished(output: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     """The sidecar of a subject that an earlier run has made of the same inputs, in the same way; None if there is none."""
     try:
-        record = json.loads(paths_of(output, wanted["subject"])["record"].read_text())
-        files = paths_of(output, wanted["subject"], record.get("suffix", ".nii.gz"))
+        record = json.loads(_paths_of(output, wanted["subject"])["record"].read_text())
+        files = _paths_of(output, wanted["subject"], record.get("suffix", ".nii.gz"))
         same = all(record[k] == v for k, v in wanted.items())
         whole = same and all(file_hash(files[k]) == sha for k, sha in record["outputs"].items())
     except (OSError, ValueError, KeyError, TypeError):
@@ -49,14 +51,14 @@ def finished(output: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     return record if whole else None
 
 
-def described(inputs: Inputs, source: Path) -> dict[str, Any]:
+def _described(inputs: Inputs, source: Path) -> dict[str, Any]:
     """What the sidecar says of the source. Names of DICOM files are left out: they may hold a patient's."""
     if isinstance(inputs.image, Series):
         return {"series": inputs.image.description, "slices": inputs.image.slices, "files": len(inputs.image.files)}
     return {"file": inputs.image.relative_to(source).as_posix()}
 
 
-def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) -> dict[str, Any]:
+def _prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) -> dict[str, Any]:
     """Make one subject's files unless they are there, and return its sidecar's content.
 
     Raises:
@@ -70,7 +72,7 @@ def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) ->
                 "subject": subject,
                 "tool": TOOL,
                 "versions": {p: version(p) for p in PACKAGES},
-                "source": described(inputs, choice.source),
+                "source": _described(inputs, choice.source),
                 "inputs": input_hashes(inputs),
                 "steps": asdict(steps),
             }
@@ -82,7 +84,7 @@ def prepare_subject(choice: Choice, steps: Steps, output: Path, subject: str) ->
     discard(output, subject)
     picture = not isinstance(inputs.image, Series) and is_picture(inputs.image)
     record = wanted | (_from_picture if picture else _from_volume)(inputs, steps, output, subject)
-    write_json(record, paths_of(output, subject)["record"])  # last: its presence says that the subject is complete
+    write_json(record, _paths_of(output, subject)["record"])  # last: its presence says that the subject is complete
     return record
 
 
@@ -101,7 +103,7 @@ def _from_picture(inputs: Inputs, steps: Steps, output: Path, subject: str) -> d
         except PictureError as error:
             raise ScanError(f"{path}: {error}") from None
     suffix = picture_suffix(pixels["image"])  # names the mask, too
-    files = paths_of(output, subject, suffix)
+    files = _paths_of(output, subject, suffix)
     for key, values in pixels.items():
         store_picture(values, files[key])
     return {
@@ -140,7 +142,7 @@ def _from_volume(inputs: Inputs, steps: Steps, output: Path, subject: str) -> di
     except ValueError as error:
         name = f"series {inputs.image.name}" if isinstance(inputs.image, Series) else inputs.image
         raise ScanError(f"{name}: {error}") from None
-    files = paths_of(output, subject)
+    files = _paths_of(output, subject)
     written = {"image": made.image, **made.labels} | ({} if made.brain is None else {"brain": made.brain})
     for key, volume in written.items():
         write_volume(*to_array(volume), files[key])
@@ -171,14 +173,14 @@ def _evidence(key: str, volume: Any) -> tuple[np.ndarray, np.ndarray]:
 def discard(output: Path, subject: str) -> None:
     """Remove what an earlier run has made of a subject: the sidecar first, so that no other file is taken for whole."""
     for suffix in SUFFIXES:
-        for path in reversed(paths_of(output, subject, suffix).values()):
+        for path in reversed(_paths_of(output, subject, suffix).values()):
             path.unlink(missing_ok=True)
 
 
 def try_subject(choice: Choice, steps: Steps, output: Path, subject: str) -> dict[str, Any] | Failure:
     """Prepare a subject; whatever goes wrong costs only this one, but for a file that cannot be written."""
     try:
-        return prepare_subject(choice, steps, output, subject)
+        return _prepare_subject(choice, steps, output, subject)
     except OutputError:
         raise
     except Exception as error:

@@ -21,6 +21,8 @@ from hrcam_monai.seeds.novelty import novelty
 from hrcam_monai.utils.distributed import is_main_process, wait
 from hrcam_monai.utils.files import write_tensors
 
+__all__ = ["SEEDS", "SeedHandler", "image_and_target"]
+
 SEEDS = "seeds"  # key of an item: how likely each voxel shows the finding that its image is labelled with
 BATCH = 32  # images, or slices, at once
 

@@ -11,6 +11,8 @@ from hrcam_monai.networks.level_head import upsample
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.networks.taps import Tap, record
 
+__all__ = ["layer_cam", "scaled"]
+
 
 def scaled(maps: Tensor) -> Tensor:
     """Maps [B, 1, *spatial], not negative, each divided by its maximum; an empty one stays empty.

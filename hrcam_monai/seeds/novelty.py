@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from hrcam_monai.networks.level_head import upsample
 
+__all__ = ["novelty"]
+
 SHRINK = 2  # patches are compared on a grid so much coarser: what is unusual is wider than a voxel
 SKETCH = 16  # voxels an axis of the picture that tells which images show the same place
 

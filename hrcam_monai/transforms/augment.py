@@ -11,6 +11,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from scipy.ndimage import gaussian_filter
 
+__all__ = ["RandFoldsd"]
+
 
 class RandFoldsd(RandomizableTransform, MapTransform):
     """Draw thin folds into tissue, mostly dark, in patches, as sulci and vessels differ between people.

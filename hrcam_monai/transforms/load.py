@@ -14,6 +14,8 @@ from monai.transforms import Compose, MapTransform
 from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture
 from hrcam_monai.data.reading import read_nifti, read_scan
 
+__all__ = ["LoadMaskd", "LoadScand", "is_tissue", "split_reading"]
+
 
 def is_tissue(image: torch.Tensor) -> torch.Tensor:
     """Voxels that are not air: not 0 in a skull-stripped image, also where intensities are negative."""

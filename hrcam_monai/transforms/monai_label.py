@@ -22,6 +22,8 @@ from hrcam_monai.brain import HEAD
 from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.input_check import CHECK
 
+__all__ = ["ClassOfMaskd", "MonaiLabelResultd", "epochs_unless_loaded", "weights_to_write"]
+
 logger = logging.getLogger(__name__)
 
 

@@ -13,6 +13,8 @@ from hrcam_monai.transforms.load import is_tissue
 from hrcam_monai.transforms.thresholds import evidence_range
 from hrcam_monai.utils.classes import Classes
 
+__all__ = ["LabelMapd", "ReadPredictiond"]
+
 
 class ReadPredictiond(Transform):
     """Take apart what the inferer returned: `pred` becomes `logits`, `probabilities`, `predicted` and `map`.

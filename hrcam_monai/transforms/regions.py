@@ -17,8 +17,10 @@ from hrcam_monai.data.manifest import LEFT, RIGHT
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.metrics.laterality import laterality_index, same_side
 
+__all__ = ["ContrastRatiod", "CropAboutd", "nigral_laterality", "region_values", "side_scores"]
 
-def region_points(path: str, label: int | None = None) -> np.ndarray:
+
+def _region_points(path: str, label: int | None = None) -> np.ndarray:
     """World coordinates (RAS+, mm) of a region's voxels, [N, 3].
 
     Args:
@@ -30,7 +32,7 @@ def region_points(path: str, label: int | None = None) -> np.ndarray:
     return apply_affine(np.asarray(regions.affine, dtype=float), np.argwhere(values > 0 if label is None else values == label))
 
 
-def voxels_at(image: MetaTensor, points: np.ndarray) -> np.ndarray:
+def _voxels_at(image: MetaTensor, points: np.ndarray) -> np.ndarray:
     """Nearest voxels [N, 3] of an image [C, X, Y, Z] to world points [N, 3]; they may lie outside."""
     return apply_affine(np.linalg.inv(np.asarray(image.affine, dtype=float)), points).round().astype(int)
 
@@ -43,7 +45,7 @@ def region_values(image: MetaTensor, path: str, label: int) -> np.ndarray:
         path: image of integer labels, on any grid.
         label: of the region.
     """
-    index = voxels_at(image, region_points(path, label))
+    index = _voxels_at(image, _region_points(path, label))
     index = index[((index >= 0) & (index < np.array(image.shape[1:]))).all(1)]
     return torch.as_tensor(image[0]).as_subclass(torch.Tensor).numpy()[tuple(index.T)]
 
@@ -109,10 +111,10 @@ class CropAboutd(Cropd):
             if points.shape != (1, 3) or not np.isfinite(points).all():
                 raise ValueError(f"{self.centre_key} is {named}; it must be three world coordinates (RAS+, mm).")
         elif regions is not None:
-            points = region_points(regions)
+            points = _region_points(regions)
         if not len(points):
             return shape // 2
-        middle = voxels_at(image, points.mean(0, keepdims=True))[0]
+        middle = _voxels_at(image, points.mean(0, keepdims=True))[0]
         if (middle < 0).any() or (middle >= shape).any():
             what = self.centre_key if named is not None else self.regions_key
             raise ValueError(

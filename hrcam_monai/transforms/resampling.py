@@ -9,6 +9,8 @@ from monai.config import KeysCollection
 from monai.transforms import InvertibleTransform, MapTransform, Resize
 from monai.utils import ensure_tuple_rep
 
+__all__ = ["FitInPlaned"]
+
 
 class FitInPlaned(MapTransform, InvertibleTransform):
     """Resample slices so that their longer side has `size` voxels; aspect and number of slices stay.

@@ -15,6 +15,8 @@ from hrcam_monai.data.pictures import is_picture, write_picture
 from hrcam_monai.data.writing import write_volume
 from hrcam_monai.utils.files import writing
 
+__all__ = ["SaveBehindd", "written_map"]
+
 FORMATS = {"map": ".tif", "label": ".png"}  # of what is made of a picture: TIFF holds floating-point values, viewers open PNG
 
 

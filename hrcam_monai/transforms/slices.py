@@ -12,6 +12,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable, Transform
 
+__all__ = ["RandSlicesd", "SliceWeightsd", "slice_weights"]
+
 
 def slice_weights(image: MetaTensor, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> torch.Tensor:
     """How much each slice of a preprocessed volume weighs when slices are drawn: its tissue, if it carries the label.

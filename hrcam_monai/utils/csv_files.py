@@ -11,6 +11,8 @@ from typing import Any
 
 from hrcam_monai.utils.files import whole, writing
 
+__all__ = ["append_csv", "read_csv", "write_csv"]
+
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), form: str = ".6f") -> None:
     """A CSV file of these rows, whole or not at all; see `append_csv`."""

@@ -11,6 +11,20 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+__all__ = [
+    "DistributedMaps",
+    "gather",
+    "gather_rows",
+    "is_main_process",
+    "local_device",
+    "place",
+    "process_rank",
+    "share",
+    "start",
+    "stop",
+    "wait",
+]
+
 
 def local_device() -> torch.device:
     """The GPU of this process, or the CPU."""
@@ -45,7 +59,7 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def process_count() -> int:
+def _process_count() -> int:
     """How many processes torchrun has started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -60,12 +74,12 @@ def share(items: Sequence[Any]) -> list[Any]:
 
     No item is dealt twice to fill the last turn (a sampler for training does), so results are those of one process.
     """
-    return list(items[process_rank() :: process_count()])
+    return list(items[process_rank() :: _process_count()])
 
 
 def place(iteration: int) -> int:
     """Index in the cohort of the item that this process reads in an iteration (from 1), as `share` deals them."""
-    return (iteration - 1) * process_count() + process_rank()
+    return (iteration - 1) * _process_count() + process_rank()
 
 
 def gather(items: list[Any]) -> list[Any]:

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 
+__all__ = ["commit", "cpu_cores", "environment", "versions"]
+
 PACKAGES = ("torch", "monai", "hrcam-monai", "torchcam")
 ROOT = Path(__file__).parents[2]
 
 
-def cpu_model() -> str:
+def _cpu_model() -> str:
     """The processor's name, as the operating system knows it."""
     info = Path("/proc/cpuinfo")
     names = [line.split(":", 1)[1] for line in info.read_text().splitlines() if "model name" in line] if info.is_file() else []
@@ -61,7 +63,7 @@ def environment(seed: int) -> dict[str, Any]:
     """
     return {
         "machine": {
-            "cpu": cpu_model(),
+            "cpu": _cpu_model(),
             "cores": cpu_cores(),
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+__all__ = ["OutputError", "beside", "file_hash", "files_hash", "whole", "write_json", "write_tensors", "write_text", "writing"]
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, of a user's part of it, of the largest file allowed
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from hrcam_monai.utils.files import file_hash
 
+__all__ = ["fingerprint"]
+
 
 def fingerprint(value: Any) -> Any:
     """A setting as JSON can hold it; a file by the hash of its content, an object by its class and plain attributes."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+__all__ = ["free_folder", "lock_folder"]
+
 logger = logging.getLogger(__name__)
 NAME = ".lock"
 

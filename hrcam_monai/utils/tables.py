@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = ["interval", "table"]
+
 
 def interval(line: Mapping[str, Any], key: str, digits: int = 3) -> str:
     """Value and 95 % interval as 0.812 [0.700, 0.910]; empty where there is none.

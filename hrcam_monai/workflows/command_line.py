@@ -21,6 +21,8 @@ from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 from hrcam_monai.data.failures import bottom, reason
 from hrcam_monai.data.links import FOLLOW
 
+__all__ = ["LIFELINE", "begin", "config_files", "end_with_reason", "options", "refuse_unknown"]
+
 DEBUG = "debug"  # the option that brings tracebacks
 LINKS = "follow_links"  # the option that allows links out of the data folder
 LIFELINE = "HRCAM_LIFELINE"  # variable that says that this process ends when its standard input does

@@ -10,6 +10,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+__all__ = ["bundle_parser", "find_config", "read_settings"]
+
 
 def find_config(bundle_root: Path, name: str | Path) -> Path:
     """A config by its name among the bundle's (`train`, `tasks/glioma_flair`), or by its path.

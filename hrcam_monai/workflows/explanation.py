@@ -28,6 +28,8 @@ from hrcam_monai.workflows.model_settings import load_model
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+__all__ = ["Explanation", "explain"]
+
 Source = str | Path | np.ndarray | Tensor
 
 

@@ -8,6 +8,8 @@ from hrcam_monai.input_check import check_file, write_input_check
 from hrcam_monai.workflows.model_folder import find_bundle, fitting_parser, weights_file
 from hrcam_monai.workflows.model_settings import load_model
 
+__all__ = ["learn_inputs"]
+
 
 def learn_inputs(model: str | Path, dataset_dir: str | Path, bundle_root: str | Path | None = None) -> Path:
     """Write what tells later scans that are unlike those of the training, for weights that were trained without it.

@@ -13,6 +13,8 @@ from hrcam_monai.workflows.command_line import refuse_unknown
 from hrcam_monai.workflows.configs import bundle_parser, find_config
 from hrcam_monai.workflows.model_settings import ModelSettingsError, differences, read_record
 
+__all__ = ["find_bundle", "fitting_config", "fitting_parser", "run_model", "weights_file"]
+
 PACKAGE = Path(__file__).parents[1]
 
 

@@ -20,6 +20,17 @@ from hrcam_monai.utils.files import beside, file_hash, write_json
 from hrcam_monai.utils.fingerprint import fingerprint
 from hrcam_monai.weights import load_weights
 
+__all__ = [
+    "ModelSettingsError",
+    "check_model_settings",
+    "comparable",
+    "differences",
+    "load_model",
+    "read_record",
+    "settings_file",
+    "write_model_settings",
+]
+
 logger = logging.getLogger(__name__)
 # of transforms: what differs between training, which reads images alone, and evaluation, which moves masks along
 OF_THE_KEYS = (

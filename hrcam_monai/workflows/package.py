@@ -15,6 +15,8 @@ from pathlib import Path
 import hrcam_monai
 from hrcam_monai.utils.files import file_hash
 
+__all__ = ["NAME", "build_package", "copy", "verify_package"]
+
 NAME = "brain_mri_hrcam"
 PARTS = ("configs", "docs", "models", "LICENSE")
 SUMS = "SHA256SUMS"
@@ -44,7 +46,7 @@ def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Pat
     missing = [part for part in (*PARTS, "models/model.pt", "configs/metadata.json") if not (source / part).exists()]
     if missing:
         raise FileNotFoundError(f"{source / missing[0]}: not there; give the folder of the bundle.")
-    metadata = shared_metadata(source / "configs" / "metadata.json")
+    metadata = _shared_metadata(source / "configs" / "metadata.json")
     if folder.exists():
         if not (folder / SUMS).is_file():
             raise FileExistsError(f"{folder}: there already, and no package of ours; choose another output folder.")
@@ -57,7 +59,7 @@ def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Pat
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     sums = [f"{file_hash(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     (folder / SUMS).write_text("".join(sums))
-    return zipped(folder)
+    return _zipped(folder)
 
 
 def verify_package(path: str | Path) -> int:
@@ -93,7 +95,7 @@ def verify_package(path: str | Path) -> int:
     return len(lines)
 
 
-def shared_metadata(path: Path) -> dict[str, object]:
+def _shared_metadata(path: Path) -> dict[str, object]:
     """The bundle's metadata, without hrcam-monai among the packages to install: it travels along.
 
     Raises:
@@ -115,7 +117,7 @@ def copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def zipped(folder: Path) -> Path:
+def _zipped(folder: Path) -> Path:
     """The folder as a zip beside it, with the folder inside; the same content gives the same bytes."""
     path = folder.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as archive:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["evidence_range"]
+__all__ = ["Range", "evidence_range"]
 
 
-class _Range(NamedTuple):
+class Range(NamedTuple):
     """Attributes: median of a map inside the head, the value from which on it counts, its maximum there."""
 
     middle: float
@@ -22,7 +22,7 @@ class _Range(NamedTuple):
         return not self.top > self.middle
 
 
-def evidence_range(heat: Tensor, head: Tensor, share: float = 0.5) -> _Range:
+def evidence_range(heat: Tensor, head: Tensor, share: float = 0.5) -> Range:
     """What stands out of a map: from `share` of the way between its median and its maximum on, whatever the level of the whole.
 
     Args:
@@ -37,4 +37,4 @@ def evidence_range(heat: Tensor, head: Tensor, share: float = 0.5) -> _Range:
     """
     inside = heat[head] if bool(head.any()) else heat.flatten()
     middle, top = float(inside.median()), float(inside.max())
-    return _Range(middle, middle + share * (top - middle), top)
+    return Range(middle, middle + share * (top - middle), top)

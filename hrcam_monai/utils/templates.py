@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+__all__ = ["render"]
+
 
 @cache
 def _environment() -> Environment:

@@ -12,11 +12,11 @@ from nibabel.affines import apply_affine
 from hrcam_monai.data.pictures import read_picture
 from hrcam_monai.figures import map_panel
 from hrcam_monai.report.scene import Scene
-from hrcam_monai.transforms.thresholds import evidence_range
+from hrcam_monai.transforms.thresholds import Threshold, evidence_range
 from hrcam_monai.utils.files import whole
 
 
-def draw_scene(scene: Scene, title: str, share: float, path: Path) -> None:
+def draw_scene(scene: Scene, title: str, path: Path) -> None:
     """Three planes through the map's maximum; a brain that was cut out of its head is outlined, and what a person has drawn."""
     from matplotlib import pyplot as plt
     from nilearn import plotting  # imported late: it takes a second
@@ -27,7 +27,7 @@ def draw_scene(scene: Scene, title: str, share: float, path: Path) -> None:
         scene.image(heat.above.astype(np.float32)),
         bg_img=scene.image(scene.scan),
         cut_coords=tuple(map(float, apply_affine(scene.affine, heat.voxel))),
-        threshold=share * heat.top,
+        threshold=heat.share * heat.top,
         black_bg=True,
         cmap="inferno",
         vmin=0.0,
@@ -45,12 +45,12 @@ def draw_scene(scene: Scene, title: str, share: float, path: Path) -> None:
     plt.close(figure)
 
 
-def draw_picture(file: str, heat: Path, title: str, share: float, mask: str | None, path: Path) -> None:
+def draw_picture(file: str, heat: Path, title: str, threshold: Threshold, mask: str | None, path: Path) -> None:
     """A picture without and with its map; what a person has drawn is outlined."""
     files: list[str | Path] = [file, heat, *([mask] if mask else [])]
     drawn = [read_picture(name, channels=3).mean(0)[:, ::-1, 0] for name in files]  # figures are drawn from below upwards
     values = torch.from_numpy(drawn[1].copy())
-    of = evidence_range(values, torch.ones_like(values, dtype=torch.bool), share)  # air of pictures is seldom 0
-    panel = map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, of.middle, share)
+    of = evidence_range(values, torch.ones_like(values, dtype=torch.bool), *threshold)  # air of pictures is seldom 0
+    panel = map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, of.middle, of.share)
     with whole(path) as partial:
         panel.save(partial)

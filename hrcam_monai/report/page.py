@@ -26,6 +26,7 @@ from hrcam_monai.report.overlay import draw_picture, draw_scene
 from hrcam_monai.report.scene import Scene, make_scene
 from hrcam_monai.report.viewer import write_subject, write_viewer
 from hrcam_monai.transforms.saving import written_map
+from hrcam_monai.transforms.thresholds import HALF_WAY, Threshold
 from hrcam_monai.utils.csv_files import read_csv
 from hrcam_monai.utils.distributed import is_main_process
 from hrcam_monai.utils.files import write_text, writing
@@ -70,12 +71,13 @@ def masks_of(source: str | Path | None) -> dict[str, str]:
     return {entry["image"]: entry["mask"] for entry in listed if "mask" in entry}
 
 
-def map_threshold(folder: Path) -> float:
-    """The share of the way from a map's median to its maximum from which on it counts, as inference was told."""
+def map_threshold(folder: Path) -> Threshold:
+    """From which value on a map counts, as inference was told."""
     try:
-        return float(json.loads((folder / "settings.json").read_text())["map_threshold"])
-    except (OSError, ValueError, KeyError, TypeError):  # of a version that did not write it
-        return 0.5
+        settings = json.loads((folder / "settings.json").read_text())
+        return Threshold(float(settings["map_threshold"]), settings.get("map_scale", HALF_WAY.scale))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of a version that did not write it
+        return HALF_WAY
 
 
 def write_report(output_dir: str | Path, max_viewers: int | None = None, source: str | Path | None = None) -> Path:
@@ -103,11 +105,11 @@ def write_report(output_dir: str | Path, max_viewers: int | None = None, source:
     path = folder / "report.html"
     if not is_main_process():
         return path
-    rows, masks, share = read_predictions(folder), masks_of(source), map_threshold(folder)
+    rows, masks, threshold = read_predictions(folder), masks_of(source), map_threshold(folder)
     lines: list[Line] = []
     for row in tqdm(rows, desc="report", unit="subject"):
         room = max_viewers is None or sum(line.view == "volume" for line in lines) < max_viewers
-        lines.append(_line(folder, row, masks.get(row["file"]), share, room))
+        lines.append(_line(folder, row, masks.get(row["file"]), threshold, room))
     if any(line.view == "volume" for line in lines):
         write_viewer(folder / "viewer")
     failures = folder / "failures.csv"
@@ -115,7 +117,7 @@ def write_report(output_dir: str | Path, max_viewers: int | None = None, source:
         "report.html",
         columns=list(dict.fromkeys(name for line in lines for name in line.cells)),
         lines=lines,
-        share=share,
+        threshold=threshold,
         shown=_shown(rows),
         failures=read_csv(failures) if failures.is_file() else [],
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -133,7 +135,7 @@ def _shown(rows: Sequence[Row]) -> str:
     return next(iter(classes)) if alike else ""
 
 
-def _line(folder: Path, row: Row, mask: str | None, share: float, room: bool) -> Line:
+def _line(folder: Path, row: Row, mask: str | None, threshold: Threshold, room: bool) -> Line:
     """Draw a subject, and say what the page's table says of it."""
     subject, predicted, unlike = row["subject"], row["predicted"], is_unlike(row)
     probability = float(row[PROBABILITY + predicted])
@@ -151,16 +153,16 @@ def _line(folder: Path, row: Row, mask: str | None, share: float, room: bool) ->
         with writing(made.parent):
             made.parent.mkdir(exist_ok=True)
     if is_picture(heat):
-        draw_picture(row["file"], heat, title, share, mask, overlay)
+        draw_picture(row["file"], heat, title, threshold, mask, overlay)
         return Line(subject, cells, unlike, title, "picture")
-    scene = _scene(folder, row, shown, mask, share)
-    draw_scene(scene, title, share, overlay)
+    scene = _scene(folder, row, shown, mask, threshold)
+    draw_scene(scene, title, overlay)
     if room:
         write_subject(scene, script)
     return Line(subject, cells, unlike, title, "volume" if room else "picture")
 
 
-def _scene(folder: Path, row: Row, shown: str, mask: str | None, share: float) -> Scene:
+def _scene(folder: Path, row: Row, shown: str, mask: str | None, threshold: Threshold) -> Scene:
     """What inference has written of a volume: the map of the class shown in full, of the others as the network has made them."""
     subject, maps = row["subject"], folder / "maps"
     every, cut = (maps / f"{subject}_{kind}.nii.gz" for kind in ("classes", "brain"))
@@ -173,4 +175,4 @@ def _scene(folder: Path, row: Row, shown: str, mask: str | None, share: float) -
         values = np.asarray(made.dataobj)
         others = {name: nib.Nifti1Image(values[..., i], made.affine) for i, name in enumerate(classes)}
     drawn = read_nifti(mask, blank=True) if mask else None
-    return make_scene(read_nifti(row["file"]), heat, shown, share, others, brain, drawn)
+    return make_scene(read_nifti(row["file"]), heat, shown, threshold, others, brain, drawn)

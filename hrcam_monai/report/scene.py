@@ -12,7 +12,7 @@ from nibabel.affines import apply_affine, to_matvec, voxel_sizes
 from nibabel.spatialimages import SpatialImage
 from scipy.ndimage import affine_transform
 
-from hrcam_monai.transforms.thresholds import Range, evidence_range
+from hrcam_monai.transforms.thresholds import HALF_WAY, Range, Threshold, evidence_range
 
 VOXELS = 1_500_000  # at most, of what is shown: a subject must still load at once
 COARSER = 1.02  # step in the search for voxels large enough
@@ -27,12 +27,14 @@ class Heat:
         top: its maximum; 1 where nothing stands out.
         voxel: where the maximum lies; the middle of the head where nothing stands out.
         flat: nothing stands out.
+        share: of the maximum, from which on the map counts.
     """
 
     above: np.ndarray
     top: float
     voxel: tuple[int, ...]
     flat: bool
+    share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def make_scene(
     scan: SpatialImage,
     heat: SpatialImage,
     shown: str,
-    share: float = 0.5,
+    threshold: Threshold = HALF_WAY,
     others: Mapping[str, SpatialImage] | None = None,
     brain: SpatialImage | None = None,
     mask: SpatialImage | None = None,
@@ -123,7 +125,7 @@ def make_scene(
         heat: the map that inference has written on the scan's own grid. Where it begins to count and its maximum are taken there,
             as for the label map.
         shown: its class.
-        share: see `evidence_range`.
+        threshold: from which value on a map counts.
         others: maps of other classes, on grids of their own.
         brain: the mask of a brain that was cut out of its head.
         mask: what a person has drawn.
@@ -139,13 +141,13 @@ def make_scene(
     held = scan if brain is None else brain
     inside, own = np.asarray(held.dataobj) != 0, np.asarray(heat.dataobj)
     head = on_grid(nib.Nifti1Image(inside.astype(np.uint8), held.affine), shape, grid, order=0) > 0
-    heats = {shown: _heat(on_grid(heat, shape, grid), head, _range(own, inside, share))}
+    heats = {shown: _heat(on_grid(heat, shape, grid), head, _range(own, inside, threshold))}
     for name, other in (others or {}).items():
         if name != shown:
             values = on_grid(other, shape, grid, outside=np.nan)
             known = head & np.isfinite(values)  # a network may see less than the scan shows
             values = np.where(known, values, 0)
-            heats[name] = _heat(values, known, _range(values, known, share))
+            heats[name] = _heat(values, known, _range(values, known, threshold))
     drawn = None
     if mask is not None:
         drawn = on_grid(nib.Nifti1Image((np.asarray(mask.dataobj) > 0).astype(np.uint8), mask.affine), shape, grid, order=0) > 0
@@ -170,12 +172,12 @@ def on_grid(image: SpatialImage, shape: tuple[int, ...], affine: np.ndarray, ord
     return np.asarray(affine_transform(values, matrix, offset, shape, order=order, cval=outside))
 
 
-def _range(heat: np.ndarray, head: np.ndarray, share: float) -> Range:
+def _range(heat: np.ndarray, head: np.ndarray, threshold: Threshold) -> Range:
     values, inside = (torch.from_numpy(np.ascontiguousarray(a)) for a in (heat.astype(np.float32), head))
-    return evidence_range(values, inside, share)
+    return evidence_range(values, inside, *threshold)
 
 
 def _heat(values: np.ndarray, head: np.ndarray, of: Range) -> Heat:
     above = np.zeros_like(values) if of.empty else np.clip(values - of.middle, 0, None) * head
     voxel = np.argwhere(head).mean(0).round() if of.empty and head.any() else np.unravel_index(above.argmax(), above.shape)
-    return Heat(above, 1.0 if of.empty else of.top - of.middle, tuple(int(i) for i in voxel), of.empty)
+    return Heat(above, 1.0 if of.empty else of.top - of.middle, tuple(int(i) for i in voxel), of.empty, of.share)

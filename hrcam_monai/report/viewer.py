@@ -82,7 +82,8 @@ def layers(scene: Scene) -> dict[str, Any]:
 
     Returns:
         `scan`, `mask` (None without one), `shown` (the class of the map written in full), and of each class in `maps` its
-        `image`, `top` (logit units above the median) and `peak` (mm); of a flat map no image.
+        `image`, `top` (logit units above the median), `share` of it from which on the map counts, and `peak` (mm); of a flat
+        map no image.
     """
     low, high = np.percentile(scene.scan[scene.head] if scene.head.any() else scene.scan, WINDOW)
     return {
@@ -97,6 +98,7 @@ def _map(heat: Heat, affine: np.ndarray) -> dict[str, Any]:
     return {
         "image": None if heat.flat else nifti(heat.above, affine, 0.0, heat.top),
         "top": heat.top,
+        "share": heat.share,
         "peak": [round(float(x), 2) for x in apply_affine(affine, heat.voxel)],
     }
 

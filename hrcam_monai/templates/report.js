@@ -8,6 +8,7 @@ let niivue; // the module, once it is loaded
 let viewer;
 let subject; // what the chosen subject's script has brought
 let chosen; // its row
+let moved = false; // the threshold was set by hand
 
 function loadScript(source) {
   return new Promise((resolve, reject) => {
@@ -57,6 +58,7 @@ async function addMap() {
   if (layers.map) viewer.removeVolume(layers.map);
   delete layers.map;
   const map = subject.maps[$("class").value];
+  if (!moved) $("threshold").value = map.share;
   if (map.image) {
     await addLayer("map", map.image, { colormap: $("map-colour").value, cal_min: 0, cal_max: map.top });
     layers.map.colormapType = niivue.COLORMAP_TYPE.ZERO_TO_MAX_TRANSPARENT_BELOW_MIN;
@@ -158,6 +160,10 @@ body.addEventListener("keydown", (event) => {
   show(row);
 });
 $("controls").addEventListener("submit", (event) => event.preventDefault());
-$("controls").addEventListener("input", (event) => (event.target.id === "class" ? addMap() : draw()));
+$("controls").addEventListener("input", (event) => {
+  moved ||= event.target.id === "threshold";
+  if (event.target.id === "class") addMap();
+  else draw();
+});
 filter();
 if (rows.length) show(rows.find((row) => row.dataset.view) ?? rows[0]);

@@ -12,6 +12,16 @@ __all__ = ["SCALES", "Range", "evidence_range", "threshold_between"]
 SCALES = ("evidence", "probability")
 
 
+class Threshold(NamedTuple):
+    """Attributes: share and scale, see `threshold_between`."""
+
+    share: float = 0.5
+    scale: str = "evidence"
+
+
+HALF_WAY = Threshold()
+
+
 class Range(NamedTuple):
     """Attributes: median of a map inside the head, the value from which on it counts, its maximum there."""
 

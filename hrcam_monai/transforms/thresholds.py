@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["SCALES", "Range", "evidence_range", "threshold_between"]
+__all__ = ["HALF_WAY", "SCALES", "Range", "Threshold", "evidence_range", "threshold_between"]
 
 SCALES = ("evidence", "probability")
 

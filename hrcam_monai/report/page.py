@@ -148,18 +148,22 @@ def _line(folder: Path, row: Row, mask: str | None, threshold: Threshold, room: 
     heat = written_map(folder, subject)
     if not heat.is_file():
         return Line(subject, cells, unlike, title, "")
-    overlay, script = folder / "overlays" / f"{subject}.png", folder / "viewer" / f"{subject}.js"
-    for made in (overlay, script):
-        with writing(made.parent):
-            made.parent.mkdir(exist_ok=True)
+    overlay = _file(folder / "overlays", f"{subject}.png")
     if is_picture(heat):
         draw_picture(row["file"], heat, title, threshold, mask, overlay)
         return Line(subject, cells, unlike, title, "picture")
     scene = _scene(folder, row, shown, mask, threshold)
     draw_scene(scene, title, overlay)
     if room:
-        write_subject(scene, script)
+        write_subject(scene, _file(folder / "viewer", f"{subject}.js"))
     return Line(subject, cells, unlike, title, "volume" if room else "picture")
+
+
+def _file(folder: Path, name: str) -> Path:
+    """A file to write, in a folder that is there."""
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    return folder / name
 
 
 def _scene(folder: Path, row: Row, shown: str, mask: str | None, threshold: Threshold) -> Scene:

@@ -59,13 +59,14 @@ class StripBraind(MapTransform):
                 if self.brain_key:
                     d[HEAD] = TOO_THIN
                 continue
+            air = air_of(d[key][0].cpu().numpy())
             try:
                 d[key], brain = self._stripped(d[key])
             except NoBrainError as error:
                 file = d.get("file", key)
                 raise ValueError(f"{file}: {error} To go on with whole images, set strip to never.") from None
             if self.brain_key:
-                d[HEAD] = AS_IT_CAME
+                d[HEAD] = AS_IT_CAME if air == 0 else f"{AS_IT_CAME}, air of {air:g} set to 0"
                 if brain is not None:
                     size = litres(brain.numpy(), voxel_mm3(np.asarray(brain.affine)))
                     d[HEAD], d[self.brain_key] = f"brain cut out, {size:.2f} l", brain

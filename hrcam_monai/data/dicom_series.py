@@ -33,9 +33,10 @@ __all__ = [
 ]
 
 LOCALISER = re.compile(r"locali[sz]er|scout|survey|(3|three).?plane|^loc\b", re.IGNORECASE)
-CONVERT = "convert it with dcm2niix, and give the NIfTI files as a BIDS folder"
+AS_SLICES = "export it again as one file a slice"
+RESAMPLE = "lay them on a grid (3D Slicer: Acquisition geometry regularization), and give what comes out as NIfTI"
 IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber", "StudyID")
-GREY = ("MONOCHROME2", "MONOCHROME1")
+GREY = ("MONOCHROME2", "MONOCHROME1")  # of the second, small values are to be shown white: itk turns them over, nobody else does
 BITS = (8, 16, 32)  # of a pixel; with others, or without the palette that a header names, itk misreads, or ends the process
 TAGS = (
     *IDENTIFYING, "Modality", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "ImageType", "NumberOfFrames",
@@ -60,6 +61,9 @@ class Series:
         pixel_mm: size of a pixel along a row and along a column.
         thickness_mm: of a slice, as the header has it; 0 if it has none.
         fault: why its slices are no one volume, whatever their places; empty if nothing is.
+        turned: its grey values are to be shown turned over (MONOCHROME1).
+        scales: rescale slope and intercept of each slice, where itk would read values otherwise: frames of one file that are
+            scaled apart, and MONOCHROME1; empty where itk reads them right.
     """
 
     files: tuple[Path, ...]
@@ -73,6 +77,8 @@ class Series:
     pixel_mm: tuple[float, float]
     thickness_mm: float
     fault: str
+    turned: bool = False
+    scales: tuple[tuple[float, float], ...] = ()
 
     @property
     def slices(self) -> int:
@@ -83,6 +89,13 @@ class Series:
     def name(self) -> str:
         """For messages: 'T1 post' (MR, 176 slices)."""
         return f"'{self.description or self.protocol or 'no description'}' ({self.modality}, {self.slices} slices)"
+
+    @property
+    def unusual(self) -> str:
+        """What a reader of it should know; "" if nothing."""
+        kind = self.left_out_as()
+        found = [f"marked as {kind}" if kind else "", "stored as a negative (MONOCHROME1)" if self.turned else ""]
+        return "; ".join(filter(None, found))
 
     def left_out_as(self) -> str | None:
         """Why no volume would be expected of it; None if one would."""
@@ -149,18 +162,25 @@ def _fault(headers: Sequence[Any], found: Sequence[list[_Frame]]) -> str:
     if len(sizes) > 1:
         return f"slices differ in size ({', '.join(f'{c} x {r}' for r, c in sorted(sizes))}); keep the slices of one stack."
     if any(int(h.get("NumberOfFrames") or 1) != len(frames) for h, frames in zip(headers, found, strict=True)):
-        return f"a multi-frame file does not say where each of its frames lies; {CONVERT}."
+        return f"a multi-frame file does not say where each of its frames lies; {AS_SLICES}."
     if () in pixels or any(0 in p for p in pixels):
         return "a slice has no PixelSpacing, so its size is unknown; export the original slices again."
     if len(pixels) > 1:
         return "slices differ in PixelSpacing; keep the slices of one stack."
-    if any(len({f.scale for f in frames}) > 1 for frames in found):
-        return f"frames of one file are scaled each by its own factors, which itk does not read; {CONVERT}."
     return ""
 
 
 def series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
-    """A series of its files and headers, ordered along the stack."""
+    """A series of its files and headers, ordered along the stack; one whose headers make no sense has no slices, and a fault."""
+    try:
+        return _series_of(files, headers)
+    except (ValueError, TypeError, IndexError, AttributeError):  # '1A' frames, a place of two numbers; the message may quote it
+        none, modality = np.empty((0, 3)), str(headers[0].get("Modality", ""))
+        fault = "a header holds a place, a size or a number of frames that is none; export the series again."
+        return Series(tuple(files), "", "", modality, (), none, np.empty((0, 6)), (), (0.0, 0.0), 0.0, fault)
+
+
+def _series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
     first = headers[0]
     found = [_frames(h) for h in headers]
     places = [(i, j) for i, frames in enumerate(found) for j in range(len(frames))]
@@ -174,6 +194,8 @@ def series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
         places.sort(key=along.__getitem__)
     slices = [found[i][j] for i, j in places] if placed else []
     pixel = found[0][0].pixel or (0.0, 0.0)
+    turned = any(h.get("PhotometricInterpretation") == GREY[1] for h in headers)
+    own_scales = turned or any(len({f.scale for f in frames}) > 1 for frames in found)
     return Series(
         files=tuple(files[i] for i in order),
         description=_blotted(str(first.get("SeriesDescription", "")).strip(), first),
@@ -186,10 +208,12 @@ def series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
         pixel_mm=(pixel[1], pixel[0]),  # DICOM gives the distance of rows first
         thickness_mm=float(first.get("SliceThickness") or 0),
         fault=_fault(headers, found),
+        turned=turned,
+        scales=tuple(s.scale for s in slices) if own_scales else (),
     )
 
 
-def _headers(files: Sequence[Path], folder: Path, whole: bool = False) -> list[Any]:
+def _headers(files: Sequence[Path], whole: bool = False) -> list[Any]:
     """The header of each file, or what of it tells series and geometry.
 
     Raises:
@@ -205,7 +229,8 @@ def _headers(files: Sequence[Path], folder: Path, whole: bool = False) -> list[A
                 headers.append(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True))
                 str(headers[-1].SeriesInstanceUID)
         except Exception:  # pydicom raises many kinds
-            raise ScanError(f"{folder}: DICOM file {number} of {len(files)} by name cannot be read; copy it again.") from None
+            told = f"DICOM file {number} of {len(files)} by name cannot be read, or names no series"
+            raise ScanError(f"{told}; copy it again.") from None
     return headers
 
 
@@ -223,7 +248,11 @@ def find_series(folder: Path) -> list[Series]:
     if not files:
         raise ScanError(f"{folder}: holds no DICOM file; see that the export is there, with its files uncompressed (no zip).")
     groups: dict[str, list[tuple[Path, Any]]] = {}
-    for file, header in zip(files, _headers(files, folder), strict=True):
+    try:
+        headers = _headers(files)
+    except ScanError as error:
+        raise ScanError(f"{folder}: {error}") from None
+    for file, header in zip(files, headers, strict=True):
         groups.setdefault(str(header.SeriesInstanceUID), []).append((file, header))
     return [series_of(*zip(*group, strict=True)) for group in groups.values()]
 
@@ -248,7 +277,7 @@ def headers_in(path: Path) -> tuple[list[Path], list[Any]]:
     files = [path] if path.is_file() else [p for p in sorted(path.iterdir()) if p.is_file() and is_dicom(p)]
     if not files:
         raise ScanError("holds no DICOM file; give a folder with the files of one series.")
-    headers = _headers(files, path, whole=True)
+    headers = _headers(files, whole=True)
     count = len({str(h.SeriesInstanceUID) for h in headers})
     if count > 1:
         raise ScanError(f"holds {count} DICOM series; put each series into a folder of its own.")
@@ -307,16 +336,17 @@ def check_series(series: Series, least: int = 3) -> float:
     Raises:
         ScanError: what is wrong with it, and what to do.
     """
+    fault = series.fault
     if not series.slices:
-        raise ScanError("a DICOM file has no position or orientation; export the original slices, not derived images.")
-    fault = series.fault or stack_fault(series.orientations, series.positions)
+        raise ScanError(fault or "a DICOM file has no position or orientation; export the original slices, not derived images.")
+    fault = fault or stack_fault(series.orientations, series.positions) or ""
     if not fault and series.slices < least:
         fault = f"has {series.slices} slice(s), and a volume needs three or more; choose another with --series."
     if fault:
         raise ScanError(fault)
     step = even_steps(series.orientations[0], series.positions)
     if step is None:
-        raise ScanError(f"its slices are no straight, even stack, so no grid of voxels fits them; {CONVERT}.")
+        raise ScanError(f"its slices are no straight, even stack, so no grid of voxels fits them; {RESAMPLE}.")
     return step or series.thickness_mm or 1.0
 
 
@@ -341,7 +371,9 @@ def read_series(series: Series, least: int = 3) -> tuple[np.ndarray, np.ndarray]
             told = f"pixels of DICOM file {number} of {len(series.files)} along the stack are cut short"
             raise ScanError(f"{told}; copy the series again from its source.")
     try:
-        array = read_pixels(series.files, series.frames)
+        array = read_pixels(series.files, series.frames, series.scales)
     except Exception:  # the message names files
-        raise ScanError(f"its pixels cannot be decoded (a compression that itk lacks?); copy it again, or {CONVERT}.") from None
+        raise ScanError(
+            "its pixels cannot be decoded (a compression that itk lacks?); copy it again, or decompress it with gdcmconv --raw."
+        ) from None
     return array, stack_affine(series.orientations[0], series.positions[0], (*series.pixel_mm, step))

@@ -106,12 +106,23 @@ def _pixels(file: Path) -> np.ndarray:
     return array if array.ndim == 3 else array[None]
 
 
-def read_pixels(files: Sequence[Path], frames: Sequence[tuple[int, int]]) -> np.ndarray:
-    """The pixels of a stack, each file scaled by its own rescale slope and intercept.
+def _stored(file: Path) -> np.ndarray:
+    """The frames of one file as they are stored, [frames, rows, columns]."""
+    from pydicom import dcmread
+
+    array = dcmread(file, force=True).pixel_array
+    return array if array.ndim == 3 else array[None]
+
+
+def read_pixels(
+    files: Sequence[Path], frames: Sequence[tuple[int, int]], scales: Sequence[tuple[float, float]] = ()
+) -> np.ndarray:
+    """The pixels of a stack, each slice scaled by its own rescale slope and intercept.
 
     Args:
         files: of the series.
         frames: of each slice along the stack, its file and frame.
+        scales: of each slice, where itk would not scale it by its own; then pydicom reads what is stored.
 
     Returns:
         float32 [columns, rows, slices].
@@ -119,5 +130,8 @@ def read_pixels(files: Sequence[Path], frames: Sequence[tuple[int, int]]) -> np.
     Raises:
         Exception: neither itk nor pydicom can decode a file; the message may name it.
     """
-    read = [_pixels(f) for f in files]
-    return np.stack([read[file][frame] for file, frame in frames], axis=-1).swapaxes(0, 1)
+    read = [_stored(f) if scales else _pixels(f) for f in files]
+    slices = [read[file][frame] for file, frame in frames]
+    if scales:
+        slices = [(s * slope + intercept).astype(np.float32) for s, (slope, intercept) in zip(slices, scales, strict=True)]
+    return np.stack(slices, axis=-1).swapaxes(0, 1)

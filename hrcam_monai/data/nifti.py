@@ -33,6 +33,25 @@ def unreadable(file: Path, error: BaseException) -> ScanError:
     )
 
 
+def nifti_affine(header: Any) -> np.ndarray:
+    """Voxel to world [4, 4] by the standard's three methods: the sform, else the qform, else voxel sizes alone.
+
+    nibabel puts a file with neither form about its middle, and turns its first axis over.
+
+    Example:
+        >>> nifti_affine(nib.Nifti1Image(np.zeros((2, 2, 2)), None).header).diagonal()
+        array([1., 1., 1., 1.])
+    """
+    if places(header):
+        return np.asarray(header.get_best_affine(), dtype=float)
+    return np.diag([*map(float, header.get_zooms()[:3]), *[1.0] * (4 - min(len(header.get_zooms()), 3))])
+
+
+def places(header: Any) -> bool:
+    """Whether a header says how its voxels lie: it has an sform or a qform."""
+    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+
+
 def check_nifti(file: Path) -> None:
     """See that a NIfTI file is whole, holds one real number a voxel, and says in millimetres where it lies.
 
@@ -50,7 +69,7 @@ def check_nifti(file: Path) -> None:
                     while whole.read(1 << 20):
                         pass
         header: Any = nib.load(file).header
-        kind, affine = header.get_data_dtype(), np.asarray(header.get_best_affine())
+        kind, affine = header.get_data_dtype(), nifti_affine(header)
         unit = LENGTHS.get(header.get_xyzt_units()[0])
     except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise unreadable(file, error) from None

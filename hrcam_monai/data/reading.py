@@ -13,16 +13,20 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 from hrcam_monai.data.dicom_series import frames_in, read_series, series_in
-from hrcam_monai.data.nifti import check_nifti, unreadable
+from hrcam_monai.data.nifti import check_nifti, nifti_affine, places, unreadable
 from hrcam_monai.data.pictures import AFFINE, PictureError, is_picture, read_picture
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sources import is_dicom
+from hrcam_monai.data.unusual import UNUSUAL
 
 __all__ = ["read_nifti", "read_scan"]
 
 # MONAI says at every start that its optional GPU decoder is not there; it is not used here
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", message=".*nvImageCodec.*")
+
+NO_PLACE = "no sform and no qform, so left and right are not known"
+NO_SIZE = "an array, which tells no voxel size: 1 mm is taken"
 
 
 def read_nifti(path: str | Path, blank: bool = False) -> nib.Nifti1Image:
@@ -80,22 +84,24 @@ def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaT
     if not blank and float(image.min()) == float(image.max()):
         raise ScanError(f"{file}: every voxel is {float(image.min()):g}; it shows nothing: check how it was made.")
     image.meta["original_channel_dim"] = 0
+    image.meta.setdefault(UNUSUAL, "")
     return image
 
 
 def _stack(path: Path) -> MetaTensor:
     """A DICOM series as a volume [1, X, Y, Z]."""
     try:
-        array, affine = read_series(series_in(path), least=1)
+        series = series_in(path)
+        array, affine = read_series(series, least=1)
     except ScanError as error:
         raise ScanError(f"{path}: {error}") from None
-    return _tensor(array[None], affine)
+    return _tensor(array[None], affine, series.unusual)
 
 
-def _tensor(array: np.ndarray, affine: np.ndarray) -> MetaTensor:
+def _tensor(array: np.ndarray, affine: np.ndarray, unusual: str = "") -> MetaTensor:
     """[C, X, Y, Z] with what MONAI's transforms look for."""
     place = torch.from_numpy(affine.copy())
-    meta = {"original_affine": place.clone(), "spatial_shape": np.array(array.shape[1:]), "space": "RAS"}
+    meta = {"original_affine": place.clone(), "spatial_shape": np.array(array.shape[1:]), "space": "RAS", UNUSUAL: unusual}
     return MetaTensor(torch.from_numpy(np.ascontiguousarray(array)), affine=place, meta=meta)
 
 
@@ -121,7 +127,7 @@ def _array(file: Path, channels: int) -> MetaTensor:
             f"{file}: holds {array.dtype} of shape {array.shape}; save real numbers [X, Y, Z], or [rows, columns] of a picture."
         )
     values = array.astype(np.float32)
-    return _tensor(values.T[None, ..., None], AFFINE) if array.ndim == 2 else _tensor(values[None], np.eye(4))
+    return _tensor(values.T[None, ..., None], AFFINE) if array.ndim == 2 else _tensor(values[None], np.eye(4), NO_SIZE)
 
 
 def _volume(file: Path, reader: str, channels: int) -> MetaTensor:
@@ -129,8 +135,10 @@ def _volume(file: Path, reader: str, channels: int) -> MetaTensor:
     try:
         image = LoadImage(reader, image_only=True, ensure_channel_first=False)(str(file))
         if reader == "NibabelReader":  # MONAI takes the qform where the sform has other voxel sizes than pixdim; the sform counts
-            image.affine = torch.from_numpy(np.asarray(nib.load(file).affine, dtype=float))  # type: ignore[attr-defined]
+            header = nib.load(file).header
+            image.affine = torch.from_numpy(nifti_affine(header))
             image.meta["original_affine"] = image.affine.clone()
+            image.meta[UNUSUAL] = "" if places(header) else NO_PLACE
     except Exception as error:
         raise unreadable(file, error) from None
     while image.ndim > 3 and image.shape[-1] == 1:

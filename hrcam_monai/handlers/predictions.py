@@ -11,6 +11,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from hrcam_monai.brain import HEAD
+from hrcam_monai.data.unusual import UNUSUAL
 from hrcam_monai.input_check import CHECK
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.distributed import gather_rows, is_main_process, process_rank, wait
@@ -150,7 +151,7 @@ class PredictionWriter:
                 engine.failures.add(item["subject"], item["file"], error)  # type: ignore[attr-defined]
                 continue
             shown = {"map_class": self.classes[int(item["map_class"])]} if "map_class" in item else {}
-            noted = {key: item[key] for key in (CHECK, HEAD) if key in item}
+            noted = {key: item[key] for key in (CHECK, HEAD, UNUSUAL) if key in item}
             self.rows.append(prediction_row(item, self.classes) | shown | noted)
             append_csv(self.part, self.rows[-1:])
 

@@ -193,8 +193,9 @@ def candidates(backbone: nn.Module, input_shape: Sequence[int]) -> tuple[Dataflo
     try:
         flow = _trace(backbone, input_shape)
     except Exception as error:
+        told = next(iter(str(error).strip().splitlines()), type(error).__name__)  # some bring a traceback of their own
         raise TapError(
-            f"{type(backbone).__name__} cannot run on a probe of shape {list(input_shape)}: {error} "
+            f"{type(backbone).__name__} cannot run on a probe of shape {list(input_shape)}: {told} "
             "Give input_shape=(1, channels, *spatial) of an image it was made for."
         ) from error
     size, dims = list(input_shape[2:]), len(input_shape) - 2

@@ -19,6 +19,7 @@ from hrcam_monai.brain.strip import AS_IT_CAME
 from hrcam_monai.data.manifest import load_manifest, manifest_path
 from hrcam_monai.data.pictures import is_picture
 from hrcam_monai.data.reading import read_nifti
+from hrcam_monai.data.unusual import UNUSUAL
 from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.input_check import CHECK, is_unlike
 from hrcam_monai.input_check.check import AS_TRAINED
@@ -78,6 +79,17 @@ def map_threshold(folder: Path) -> Threshold:
         return Threshold(float(settings["map_threshold"]), settings.get("map_scale", HALF_WAY.scale))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of a version that did not write it
         return HALF_WAY
+
+
+def sentence(row: Mapping[str, str]) -> str:
+    """What was unusual about a subject, in one sentence; "" if nothing was.
+
+    Example:
+        >>> sentence({"input_check": "as trained", "head": "brain cut out, 1.30 l", "unusual": "taken at 31 degrees"})
+        'Brain cut out, 1.30 l; taken at 31 degrees.'
+    """
+    told = "; ".join(row[key] for key in (CHECK, HEAD, UNUSUAL) if row.get(key) and row[key] not in ORDINARY)
+    return f"{told[0].upper()}{told[1:]}." if told else ""
 
 
 def write_report(output_dir: str | Path, max_viewers: int | None = None, source: str | Path | None = None) -> Path:
@@ -144,7 +156,7 @@ def _line(folder: Path, row: Row, mask: str | None, threshold: Threshold, room: 
     title += (", not to be trusted" if unlike else "") + (f", map of {shown}" if shown != predicted else "")
     cells = {"subject": subject} | {name: row[name] for name in ("fold", "label") if name in row}
     cells |= {"predicted": predicted + (" ?" if unlike else ""), "probability": f"{probability:.3f}"}
-    cells["unusual"] = "; ".join(row[key] for key in (CHECK, HEAD) if row.get(key) and row[key] not in ORDINARY)
+    cells["unusual"] = sentence(row)
     heat = written_map(folder, subject)
     if not heat.is_file():
         return Line(subject, cells, unlike, title, "")

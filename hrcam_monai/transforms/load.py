@@ -13,6 +13,7 @@ from monai.transforms import Compose, MapTransform
 
 from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture
 from hrcam_monai.data.reading import read_nifti, read_scan
+from hrcam_monai.data.unusual import UNUSUAL, unusual
 
 __all__ = ["LoadMaskd", "LoadScand", "is_tissue", "split_reading"]
 
@@ -25,7 +26,8 @@ def is_tissue(image: torch.Tensor) -> torch.Tensor:
 class LoadScand(MapTransform):
     """Read volumes with `read_scan`: MONAI's LoadImage, with one clear error for each thing that can be wrong.
 
-    The path stays in `file`; in the metadata the subject takes its place, so that outputs are named by subject.
+    The path stays in `file`; in the metadata the subject takes its place, so that outputs are named by subject. What is unusual
+    about a scan that can be used all the same is told in `unusual`.
 
     Args:
         keys: entries that hold a path.
@@ -42,6 +44,7 @@ class LoadScand(MapTransform):
         for key in self.key_iterator(d):
             d["file"] = str(d[key])
             d[key] = read_scan(d[key], self.channels)
+            d[UNUSUAL] = unusual(d[key])
             # savers name files by it; not .nii, or MONAI 1.6's Spacingd takes the `image_path` of MONAI Label for metadata
             d[key].meta["filename_or_obj"] = f"{d.get('subject', 'scan')}.scan"
         return d

@@ -20,6 +20,7 @@ from monai.transforms import Transform
 
 from hrcam_monai.brain import HEAD
 from hrcam_monai.data.slices import visible_slices
+from hrcam_monai.data.unusual import UNUSUAL
 from hrcam_monai.input_check import CHECK
 
 __all__ = ["ClassOfMaskd", "MonaiLabelResultd", "epochs_unless_loaded", "weights_to_write"]
@@ -54,7 +55,7 @@ class MonaiLabelResultd(Transform):
             for i, (c, p) in enumerate(zip(self.classes, d["probabilities"], strict=True))
         ]
         shown = self.classes[int(d["map_class"])]
-        said = {key: d[key] for key in (CHECK, HEAD) if key in d}
+        said = {key: d[key] for key in (CHECK, HEAD, UNUSUAL) if key in d}
         d["result"] = {"prediction": scores, "predicted_class": self.classes[int(d["predicted"])], "map_class": shown} | said
         return d
 

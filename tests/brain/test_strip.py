@@ -31,7 +31,7 @@ def test_a_stripped_head_is_left_alone_but_for_its_air(monkeypatch):
         made = StripBraind("image", brain_key="brain")(item(np.where(brain, image, air).astype(np.float32), affine))
         np.testing.assert_allclose(made["image"][0].numpy(), (image - air) * brain if air else image * brain, rtol=1e-6)
         assert "brain" not in made
-        assert made["head"] == "stripped already"
+        assert made["head"] == ("stripped already, air of -1000 set to 0" if air else "stripped already")
     whole = item(image, affine)
     assert StripBraind("image", strip="never")(whole) == whole
     slab = item(image[:, :, 30:50], affine)

@@ -88,7 +88,7 @@ def test_equal_series_are_not_guessed_at(tmp_path):
         ({"places": (0, 1, 2, 0, 1, 2)}, r"holds 2 volumes \(4-D: 2 slices at each place\); export the one volume to use"),
         (
             {"places": (0, 1, 2, 3, 4, 5.4)},
-            "its slices are no straight, even stack, so no grid of voxels fits them; convert it",
+            "its slices are no straight, even stack, so no grid of voxels fits them; lay them on a grid",
         ),
         ({"slices": 2}, r"has 2 slice\(s\), and a volume needs three or more; choose another with --series"),
         (
@@ -109,6 +109,23 @@ def test_a_file_cut_in_its_pixels(tmp_path):
     (tmp_path / "s003.dcm").write_bytes(whole[:-100])
     with pytest.raises(ScanError, match="pixels of DICOM file 4 of 6 along the stack are cut short"):
         only(tmp_path)
+
+
+@pytest.mark.parametrize("fields", [{"NumberOfFrames": "1A"}, {"ImagePositionPatient": [1.0, 2.0]}, {"PixelSpacing": [2.0]}])
+def test_headers_that_make_no_sense_are_told_and_not_quoted(tmp_path, fields):
+    write_series(tmp_path / "bad")
+    for file in (tmp_path / "bad").iterdir():
+        header = pydicom.dcmread(file)
+        for name, value in fields.items():
+            header.add_new(name, "LO" if isinstance(value, str) else header[name].VR, value)
+        header.save_as(file)
+    with pytest.raises(ScanError) as error:
+        read_scan(tmp_path / "bad")
+    assert "1A" not in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'bad'}: ")
+    assert str(error.value).count(str(tmp_path)) == 1
+    write_series(tmp_path / "good", 7)  # and it costs only itself
+    assert choose_series(find_series(tmp_path))[0].slices == 7
 
 
 def test_mixed_orientations(tmp_path):
@@ -205,6 +222,27 @@ def test_each_slice_has_its_own_scale(tmp_path, slope):
         np.testing.assert_allclose(scan[0, ..., i], pixels * slope - 7 if i else pixels, rtol=1e-6)
 
 
+def test_frames_of_one_file_have_each_their_own_scale(tmp_path):
+    values = np.random.default_rng(0).integers(1, 900, (6, 24, 20))
+    write_multiframe(tmp_path / "one", values, list(range(6)))
+    file = next((tmp_path / "one").iterdir())
+    header = pydicom.dcmread(file)
+    for i, frame in enumerate(header.PerFrameFunctionalGroupsSequence):
+        scale = pydicom.Dataset()
+        scale.RescaleSlope, scale.RescaleIntercept, scale.RescaleType = 0.5 + i, -i, "US"
+        frame.PixelValueTransformationSequence = [scale]
+    header.save_as(file)
+    scan = read_scan(tmp_path / "one")
+    for i in range(6):
+        np.testing.assert_allclose(scan[0, ..., i], values[i].T * (0.5 + i) - i, rtol=1e-6)
+
+
+def test_values_whose_display_is_turned_over_are_as_stored(tmp_path):
+    write_series(tmp_path / "one", PhotometricInterpretation="MONOCHROME1")
+    write_series(tmp_path / "two")
+    assert torch.equal(read_scan(tmp_path / "one").as_tensor(), read_scan(tmp_path / "two").as_tensor())
+
+
 def test_files_without_preamble_are_slices_too(tmp_path):
     write_series(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "bare")
@@ -226,7 +264,9 @@ def test_nothing_to_read(tmp_path):
         find_series(tmp_path)
     write_series(tmp_path, 3)
     (tmp_path / "s001.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\2\0\0\0UL")
-    with pytest.raises(ScanError, match="DICOM file 2 of 3 by name cannot be read; copy it again"):
+    with pytest.raises(
+        ScanError, match=f"^{tmp_path}: DICOM file 2 of 3 by name cannot be read, or names no series; copy"
+    ):
         find_series(tmp_path)
 
 

@@ -54,7 +54,9 @@ def test_uneven_gaps(tmp_path):
         header.ImagePositionPatient = [float(v) for v in np.array(header.ImagePositionPatient, dtype=float) + 1.2 * normal]
         header.save_as(path)
     for read in (read_scan, source_slices):
-        with pytest.raises(ScanError, match="its slices are no straight, even stack, so no grid of voxels fits them; convert it"):
+        with pytest.raises(
+            ScanError, match="its slices are no straight, even stack, so no grid of voxels fits them; lay them on a grid"
+        ):
             read(tmp_path)
 
 

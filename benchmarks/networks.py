@@ -82,7 +82,7 @@ HEAD = """# Networks that can be wrapped
   it is (Adebayo et al., 2018); networks are untrained, but for layer scales that begin at 1e-6 or so: they are set to 1. Told are
   - *stay*: so many layers from the top leave the map exactly as it was. They may only be those behind the global pooling, the
     network's own classifier, which our head takes the place of. Any other would be a fault, and is written as one;
-  - *deepest*: correlation of the deepest level's map of a class before and after a third of the other layers, mean of three draws;
+  - *deepest*: correlation of the deepest level's map of a class before and after a third of the others, mean of three draws;
   - *all*: correlation of the class's whole map before and after all of them.
 
 A network that turns its feature maps into tokens and decides by those has no feature map that says what it decides by: it is

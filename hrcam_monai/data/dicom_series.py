@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from hrcam_monai.data.dicom_stack import cut_short, even_steps, read_pixels, stack_affine, stack_fault
+from hrcam_monai.data.file_kinds import is_dicom
 from hrcam_monai.data.scan_error import ScanError
-from hrcam_monai.data.sources import is_dicom
 
 __all__ = [
     "Series",

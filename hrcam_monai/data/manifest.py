@@ -15,7 +15,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hrcam_monai.data.file_kinds import folder_of_dicom, is_dicom, is_scan
 from hrcam_monai.data.links import REFUSED, leaves
+from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.utils.files import files_hash
 
 __all__ = [
@@ -145,6 +147,21 @@ def inside(root: Path, relative: str) -> Path | None:
     return root / normal
 
 
+def named_classes(source: str | Path, default: Sequence[str] = ("normal", "abnormal")) -> list[str]:
+    """The class names of a manifest, unchecked; the default where there is no manifest, or none that can be read.
+
+    Example:
+        >>> named_classes("a_folder_of_scans")
+        ['normal', 'abnormal']
+    """
+    path = manifest_path(source)
+    try:
+        listed = json.loads(path.read_text())["classes"] if path.suffix == ".json" else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # `load_manifest` tells what is wrong with it
+        listed = None
+    return [str(c) for c in listed] if isinstance(listed, list) and len(listed) > 1 else list(default)
+
+
 def load_manifest(
     source: str | Path,
     root: str | Path | None = None,
@@ -229,8 +246,8 @@ def load_manifest(
                 entry[key] = str(file)
             if outside:
                 continue
+            problem = _dicom_problem(entry) or _entry_problem(entry, names, folder)
             images[entry["image"]] += 1
-            problem = _entry_problem(entry, names, folder)
             if problem:
                 failures.append(Failure(subject, entry["image"], problem))
                 continue
@@ -248,6 +265,19 @@ def load_manifest(
     if faults:
         raise ManifestError(f"{path}: " + "; ".join(faults) + ".")
     return Manifest(path, names, entries, failures)
+
+
+def _dicom_problem(entry: dict[str, Any]) -> str | None:
+    """Let the folder stand for a DICOM file that an entry names; what is wrong if it cannot."""
+    file = Path(entry["image"])
+    if not _exists(entry["image"]) or not file.is_file() or is_scan(file) or not is_dicom(file):
+        return None
+    entry["image"] = str(file.parent)
+    try:
+        folder_of_dicom(file)
+    except ScanError as error:
+        return str(error)
+    return None
 
 
 def _exists(path: str) -> bool:

@@ -13,10 +13,10 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 from hrcam_monai.data.dicom_series import frames_in, read_series, series_in
+from hrcam_monai.data.file_kinds import is_dicom
 from hrcam_monai.data.nifti import check_nifti, nifti_affine, places, unreadable
 from hrcam_monai.data.pictures import AFFINE, PictureError, is_picture, read_picture
 from hrcam_monai.data.scan_error import ScanError
-from hrcam_monai.data.sources import is_dicom
 from hrcam_monai.data.unusual import UNUSUAL
 
 __all__ = ["read_nifti", "read_scan"]

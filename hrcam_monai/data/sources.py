@@ -5,75 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hrcam_monai.data.file_kinds import SUFFIXES, folder_of_dicom, is_dicom, is_scan, stem
 from hrcam_monai.data.links import REFUSED, leaves
 from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
-from hrcam_monai.data.pictures import PICTURES
+from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.sidecar import prepared_with
 
 __all__ = ["SUFFIXES", "find_items", "is_dicom", "is_scan", "stem"]
-
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", *PICTURES)
-
-
-def is_scan(path: Path) -> bool:
-    """Whether the name is that of a volume or picture that can be read, hidden files aside."""
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, by its content: names of DICOM files mean nothing, and some have no preamble."""
-    if path.name.upper() == "DICOMDIR":  # the index of a disc, no image
-        return False
-    try:
-        with path.open("rb") as file:
-            start = file.read(132)
-    except OSError:
-        return False
-    if start[128:] == b"DICM":
-        return True
-    if start[:2] not in (b"\x08\x00", b"\x02\x00") or is_scan(path):  # the first groups of a header, little endian
-        return False
-    import pydicom
-
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SeriesInstanceUID"], force=True)
-    except Exception:  # pydicom raises many kinds on what is no DICOM
-        return False
-    return "SOPClassUID" in header and "SeriesInstanceUID" in header
-
-
-def stem(file: str | Path) -> str:
-    """A file's name without folder and suffix.
-
-    Example:
-        >>> stem("scans/p01_T1.nii.gz")
-        'p01_T1'
-    """
-    name = Path(file).name
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
 
 
 def _subject(path: Path, root: Path) -> str:
     """A name for outputs: the path below the root, without its suffix."""
     relative = path.relative_to(root) if path != root else Path(path.name)
     return stem("_".join(relative.parts)) or "scan"
-
-
-def _folder_of(file: Path) -> Path:
-    """The folder of a DICOM file, in whose place it stands: the file's name may be a patient's, and results are named by it.
-
-    Raises:
-        ManifestError: it holds other DICOM files.
-    """
-    others = sum(is_dicom(p) for p in file.parent.iterdir() if p.is_file()) - 1
-    if others:
-        raise ManifestError(
-            f"{file.parent}: holds {others} DICOM file(s) beside the one given; give the folder, or move the one into its own."
-        )
-    return file.parent
 
 
 def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -120,7 +64,10 @@ def find_items(
         manifest = load_manifest(path, root)
         return _named_apart(manifest.items(split, masks=masks) if split else manifest.all_items()), manifest.failures
     if path.is_file() and not is_scan(path) and is_dicom(path):
-        path = _folder_of(path)
+        try:
+            path = folder_of_dicom(path)
+        except ScanError as error:
+            raise ManifestError(str(error)) from None
         return [{"image": str(path), "subject": _subject(path, path.parent)}], []
     if path.is_file():
         return [{"image": str(path), "subject": _subject(path, path.parent)} | prepared_with(path)], []

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hrcam_monai.data.dicom_series import Series, choose_series, find_series, read_series
+from hrcam_monai.data.file_kinds import is_dicom, is_scan
 from hrcam_monai.data.itk_images import from_array
 from hrcam_monai.data.links import REFUSED, check_links, leaves
 from hrcam_monai.data.manifest import Failure, ManifestError
 from hrcam_monai.data.reading import ScanError, read_scan
-from hrcam_monai.data.sources import is_dicom, is_scan
 from hrcam_monai.prepare.bids import bids_image, is_bids
 from hrcam_monai.prepare.listing import Columns, Listed, read_listing
 from hrcam_monai.utils.files import file_hash, files_hash

@@ -68,7 +68,7 @@ def fitting_config(weights: Path, bundle_root: Path, workflow: str = "inference"
     shapes = {k: v.shape for k, v in read_weights(weights).items()}
     for changed in ({}, plain):  # a configuration as it is before one that is made to fit
         for names in _choices(bundle_root / "configs"):
-            parser = bundle_parser(bundle_root, names, workflow, **changed)
+            parser = bundle_parser(bundle_root, names, workflow, checkpoint=str(weights), **changed)
             if differences(trained, parser.get_parsed_content("model_settings")):
                 continue
             if {k: v.shape for k, v in parser.get_parsed_content("network_def").state_dict().items()} == shapes:
@@ -85,7 +85,7 @@ def fitting_parser(
         ModelSettingsError: see `fitting_config`.
     """
     names, changed = (overlays, {}) if overlays is not None else fitting_config(weights, bundle_root, workflow)
-    return bundle_parser(bundle_root, names, workflow, **changed)
+    return bundle_parser(bundle_root, names, workflow, checkpoint=str(weights), **changed)
 
 
 def run_model(

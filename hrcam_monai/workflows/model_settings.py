@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 import hrcam_monai
+from hrcam_monai.data.manifest import named_classes
 from hrcam_monai.utils.distributed import is_main_process
 from hrcam_monai.utils.files import beside, file_hash, write_json
 from hrcam_monai.utils.fingerprint import fingerprint
@@ -100,6 +101,25 @@ def read_record(weights: str | Path) -> dict[str, Any] | None:
         return {"settings": dict(record["settings"]), "weights": record["weights"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelSettingsError(f"{path}: no whole record of a network; train again, or remove it to run without.") from None
+
+
+def trained_classes(weights: str | Path | None, source: str | Path) -> list[str]:
+    """The class names that a network was trained with, by the record beside its weights; without one those of the manifest.
+
+    Args:
+        weights: the file, or None.
+        source: folder of manifest.json, or what else is read.
+
+    Raises:
+        ModelSettingsError: the record is torn or foreign.
+
+    Example:
+        >>> trained_classes("bundle/models/brain_tumor_t1ce/model.pt", "slices")  # doctest: +SKIP
+        ['meningioma', 'glioma', 'pituitary']
+    """
+    record = None if weights is None else read_record(weights)
+    listed = (record or {}).get("settings", {}).get("classes")
+    return [str(c) for c in listed] if isinstance(listed, list) else named_classes(source)
 
 
 def differences(trained: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:

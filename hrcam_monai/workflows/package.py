@@ -10,10 +10,11 @@ import json
 import shutil
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import hrcam_monai
-from hrcam_monai.utils.files import file_hash
+from hrcam_monai.utils.files import file_hash, whole, writing
 
 __all__ = ["NAME", "build_package", "copy", "verify_package"]
 
@@ -37,6 +38,7 @@ def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Pat
         FileNotFoundError: the bundle lacks a part.
         FileExistsError: a folder of that name is there that is no package.
         ValueError: the bundle's version is not the package's, or the changelog does not tell of it.
+        OutputError: a file cannot be written; an older package stays as it was.
 
     Example:
         >>> build_package("/tmp/shared", "bundle")  # doctest: +SKIP
@@ -47,19 +49,30 @@ def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Pat
     if missing:
         raise FileNotFoundError(f"{source / missing[0]}: not there; give the folder of the bundle.")
     metadata = _shared_metadata(source / "configs" / "metadata.json")
-    if folder.exists():
-        if not (folder / SUMS).is_file():
-            raise FileExistsError(f"{folder}: there already, and no package of ours; choose another output folder.")
-        shutil.rmtree(folder)
+    if folder.exists() and not (folder / SUMS).is_file():
+        raise FileExistsError(f"{folder}: there already, and no package of ours; choose another output folder.")
+    made = folder.with_name(f".{NAME}")  # takes the name when it is whole: what was there stays until then
+    try:
+        with writing(folder):
+            _fill(made, source, metadata)
+            shutil.rmtree(folder, ignore_errors=True)
+            made.replace(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return _zipped(folder)
+
+
+def _fill(folder: Path, bundle_root: Path, metadata: Mapping[str, object]) -> None:
+    """All files of a package, and their sums."""
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for part in PARTS:
-        copy(source / part, folder / part)
+        copy(bundle_root / part, folder / part)
     copy(Path(hrcam_monai.__file__).parent, folder / "hrcam_monai")
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     sums = [f"{file_hash(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     (folder / SUMS).write_text("".join(sums))
-    return _zipped(folder)
 
 
 def verify_package(path: str | Path) -> int:
@@ -110,17 +123,20 @@ def _shared_metadata(path: Path) -> dict[str, object]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """A file or folder, without what Python leaves in it."""
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    else:
+    """A file or folder, without what Python leaves in it. Unlike `shutil.copytree` it ends with the first error."""
+    if not source.is_dir():
         shutil.copy(source, target)
+        return
+    target.mkdir()
+    for part in sorted(source.iterdir()):
+        if part.name != "__pycache__" and not part.name.startswith("."):
+            copy(part, target / part.name)
 
 
 def _zipped(folder: Path) -> Path:
     """The folder as a zip beside it, with the folder inside; the same content gives the same bytes."""
     path = folder.with_suffix(".zip")
-    with zipfile.ZipFile(path, "w") as archive:
+    with whole(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             info = zipfile.ZipInfo(file.relative_to(folder.parent).as_posix(), STAMP)
             info.external_attr = 0o644 << 16

@@ -13,6 +13,7 @@ WORKFLOWS = ("train", "evaluate", "inference")
 OF_A_WORKFLOW = {
     *("imports", "output_dir", "resume", "num_workers", "split", "network", "manifest", "failures", "brain_key"),
     *("validate", "initialize", "run"),
+    "classes",  # a training takes them from the manifest, the others from the weights
 }
 
 

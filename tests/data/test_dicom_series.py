@@ -264,9 +264,7 @@ def test_nothing_to_read(tmp_path):
         find_series(tmp_path)
     write_series(tmp_path, 3)
     (tmp_path / "s001.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\2\0\0\0UL")
-    with pytest.raises(
-        ScanError, match=f"^{tmp_path}: DICOM file 2 of 3 by name cannot be read, or names no series; copy"
-    ):
+    with pytest.raises(ScanError, match=f"^{tmp_path}: DICOM file 2 of 3 by name cannot be read, or names no series; copy"):
         find_series(tmp_path)
 
 

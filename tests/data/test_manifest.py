@@ -8,6 +8,8 @@ import pytest
 from monai.data import load_decathlon_datalist
 
 from hrcam_monai.data import ManifestError, load_manifest
+from hrcam_monai.data.manifest import named_classes
+from tests.data.dicom import write_series
 
 
 def write(folder: Path, change=None) -> Path:
@@ -103,6 +105,27 @@ def test_faults_of_an_entry_leave_it_out(tmp_path, change, message):
         manifest.items("training")
     with pytest.raises(ManifestError, match=message):
         load_manifest(path, strict=True)
+
+
+def test_a_dicom_file_of_an_entry_is_its_folder_and_names_nothing(tmp_path):
+    write_series(tmp_path / "alone", 1, prefix="QUZZLEWICK_")
+    write_series(tmp_path / "others", 3, prefix="QUZZLEWICK_")
+    entries = [{"image": f"{s}/QUZZLEWICK_000.dcm", "subject": s, "label": "a"} for s in ("alone", "others")]
+    (tmp_path / "manifest.json").write_text(json.dumps({"classes": ["a", "b"], "test": entries}))
+    found = load_manifest(tmp_path)
+    assert [e["image"] for e in found.items("test")] == [str(tmp_path / "alone")]
+    assert [f.subject for f in found.failures] == ["others"]
+    assert found.failures[0].error.startswith(f"{tmp_path / 'others'}: holds 2 DICOM file(s) beside the one given; give the")
+    assert "QUZZLEWICK" not in str(found)
+
+
+def test_classes_by_name_of_a_manifest_or_the_usual_two(tmp_path):
+    assert named_classes(tmp_path) == ["normal", "abnormal"]
+    (tmp_path / "manifest.json").write_text('{"classes": [0, "x"]}')
+    assert named_classes(tmp_path) == named_classes(tmp_path / "manifest.json") == ["0", "x"]
+    for bad in ("{", "[]", '{"classes": 3}'):
+        (tmp_path / "manifest.json").write_text(bad)
+        assert named_classes(tmp_path, ["a", "b"]) == ["a", "b"]
 
 
 def test_empty_split(tmp_path):

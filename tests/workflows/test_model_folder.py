@@ -57,6 +57,13 @@ def test_a_comparison_needs_no_overlay_of_weights_with_a_record():
     assert candidate.network.head.num_classes == 3
 
 
+def test_a_comparison_takes_classes_from_the_manifest_and_holds_networks_to_them(tmp_path):
+    tumours = f"tumours={BUNDLE / 'models' / 'brain_tumor_t1ce'}"
+    assert load_candidate(BUNDLE, tumours, (), ["meningioma", "glioma", "pituitary"]).network.head.num_classes == 3
+    with pytest.raises(ModelSettingsError, match=r'classes was \["meningioma", "glioma", "pituitary"\], is \["glioma", "me'):
+        load_candidate(BUNDLE, tumours, (), ["glioma", "meningioma", "pituitary"])
+
+
 def test_shipped_models_know_their_overlays():
     assert fitting_config(BUNDLE / "models" / "model.pt", BUNDLE) == ([], {})
     tumours = BUNDLE / "models" / "brain_tumor_t1ce" / "model.pt"

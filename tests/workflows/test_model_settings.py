@@ -15,6 +15,7 @@ from hrcam_monai.workflows.model_settings import (
     comparable,
     load_model,
     settings_file,
+    trained_classes,
     write_model_settings,
 )
 from tests.bundle.runs import CONFIGS
@@ -95,3 +96,11 @@ def test_every_workflow_is_told_the_same(overlays):
         parser.read_config([CONFIGS / f"{name}.json" for name in (workflow, *overlays)])
         told.append(comparable(parser.get_parsed_content("model_settings")))
     assert told[0] == told[1] == told[2]
+
+
+def test_classes_are_those_of_the_record_or_else_of_the_manifest(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"classes": ["a", "b"]}')
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    assert trained_classes(None, tmp_path) == trained_classes(tmp_path / "model.pt", tmp_path) == ["a", "b"]
+    write_model_settings(tmp_path / "model.pt", {"classes": ["well", "ill"]})
+    assert trained_classes(tmp_path / "model.pt", tmp_path) == ["well", "ill"]

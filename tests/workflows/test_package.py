@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 import hrcam_monai
 from hrcam_monai.__main__ import app
-from hrcam_monai.workflows.package import NAME, build_package, verify_package
+from hrcam_monai.utils.files import OutputError
+from hrcam_monai.workflows.package import NAME, _zipped, build_package, verify_package
 from tests.conftest import ROOT
 
 
@@ -170,6 +171,22 @@ def test_what_cannot_be_packed(tmp_path, bundle_root):
         ValueError, match=f"version and changelog must hold {hrcam_monai.__version__}, the version of hrcam_monai"
     ):
         build_package(tmp_path / "new", old)
+
+
+def test_on_a_full_disk_the_package_of_before_stays_and_nothing_else(tmp_path, bundle_root, no_room):
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "SHA256SUMS").write_text("of before")
+    (tmp_path / f"{NAME}.zip").write_bytes(b"of before")
+    with no_room(20_000), pytest.raises(OutputError) as error:
+        build_package(tmp_path, bundle_root)
+    assert str(error.value) == f"{tmp_path / NAME}: could not be written (File too large); make room there, then run again."
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")} == {NAME, f"{NAME}/SHA256SUMS", f"{NAME}.zip"}
+    (tmp_path / "big").mkdir()
+    for i in range(5):
+        (tmp_path / "big" / f"{i}").write_bytes(os.urandom(15_000))
+    with no_room(20_000), pytest.raises(OutputError, match=r"\.zip: could not be written \(File too large\)"):
+        _zipped(tmp_path / "big")
+    assert not list(tmp_path.glob("*big.zip"))
 
 
 def test_no_module_of_ours_is_named_in_an_import_of_the_configs(bundle_root):

@@ -121,7 +121,9 @@ def _item(**fields: object) -> Dataset:
     return item
 
 
-def enhanced(places: list[int], scales: Mapping[int, float] | None = None, placed: bool = True) -> Callable[[Path], None]:
+def enhanced(
+    places: list[int], scales: Mapping[int, float] | None = None, placed: bool = True, maker: str = "Philips"
+) -> Callable[[Path], None]:
     """A writer of one enhanced MR file: its frames lie at these places, some with a scale of their own."""
 
     def write(folder: Path) -> None:
@@ -132,7 +134,7 @@ def enhanced(places: list[int], scales: Mapping[int, float] | None = None, place
         for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "EchoTime"):
             delattr(d, tag)
         d.NumberOfFrames, d.ImageType = len(places), ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
-        d.AcquisitionDateTime = "20200101100000"
+        d.AcquisitionDateTime, d.Manufacturer = "20200101100000", maker
         measures = _item(PixelSpacing=[ROW_MM, COLUMN_MM], SliceThickness=STEP_MM, SpacingBetweenSlices=STEP_MM)
         d.SharedFunctionalGroupsSequence = [
             _item(PlaneOrientationSequence=[_item(ImageOrientationPatient=turn)], PixelMeasuresSequence=[measures])
@@ -247,6 +249,12 @@ def made() -> list[Case]:
             enhanced(list(range(SLICES)), scales={i: 0.5 for i in range(6)}),
             right=VALUES * np.array([0.5] * 6 + [1.0] * 6)[:, None, None],
             reason="each frame by its own slope",
+        ),
+        Case(
+            "enhanced, frames scaled apart, Siemens",
+            enhanced(list(range(SLICES)), scales={i: 0.5 for i in range(6)}, maker="SIEMENS"),
+            right=VALUES * np.array([0.5] * 6 + [1.0] * 6)[:, None, None],
+            reason="the same, whoever made the scanner",
         ),
         Case(
             "enhanced, frames scaled alike",

@@ -17,7 +17,7 @@ from hrcam_monai.cli.learn_inputs import learn_inputs
 from hrcam_monai.cli.package import package, verify
 from hrcam_monai.cli.prepare import prepare
 from hrcam_monai.cli.report import report
-from hrcam_monai.cli.shared import errors_told
+from hrcam_monai.cli.shared import DEBUG, errors_told
 from hrcam_monai.cli.simulate import simulate
 
 __all__ = ["app"]
@@ -50,12 +50,15 @@ def main(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read files behind symbolic links that leave the data folder, too.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Bring the traceback of an error.")] = False,
 ) -> None:
     """HR-CAM for MONAI. Train, evaluate and infer with `python -m monai.bundle run`."""
     if follow_links:
         from hrcam_monai.data.links import FOLLOW
 
         os.environ[FOLLOW] = "1"
+    if debug:
+        os.environ[DEBUG] = "1"
 
 
 for command in COMMANDS:

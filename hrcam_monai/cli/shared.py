@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["BUNDLE", "BundleRoot", "FoundBundle", "Model", "Overlays", "Settings", "errors_told", "fail", "page"]
+__all__ = ["BUNDLE", "DEBUG", "BundleRoot", "FoundBundle", "Model", "Overlays", "Settings", "errors_told", "fail", "page"]
 
+DEBUG = "HRCAM_DEBUG"  # variable that brings the traceback of an error that a user can mend
 BUNDLE = Path("bundle")  # where it lies in a clone of the repository
 BundleRoot = Annotated[Path, typer.Option(help="Folder of the bundle.")]
 FoundBundle = Annotated[Path | None, typer.Option(help="Folder of the bundle; found if not given.")]
@@ -40,6 +43,8 @@ def errors_told() -> Iterator[None]:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         from hrcam_monai.data.failures import reason
 
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
         raise fail(reason(error)) from None
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "inside",
     "load_manifest",
     "manifest_path",
+    "named_classes",
     "names_files",
 ]
 

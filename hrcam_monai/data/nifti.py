@@ -17,7 +17,7 @@ from nibabel.spatialimages import HeaderDataError
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.scan_error import ScanError
 
-__all__ = ["check_nifti", "unreadable"]
+__all__ = ["check_nifti", "nifti_affine", "places", "unreadable"]
 
 SIZES_MM = (0.05, 50.0)  # of a voxel, in scans of patients
 LENGTHS = {"meter": "metres", "micron": "micrometres"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
+from torch import nn
 
 from hrcam_monai.data.failures import reason
 from hrcam_monai.data.manifest import load_manifest
@@ -54,10 +55,21 @@ def _read_backbone(path: Path) -> dict[str, Any]:
     return snippet
 
 
+def _input_channels(network: nn.Module, default: int) -> int:
+    """Channels of the images that a CNN takes, by its first convolution; the default where it has none.
+
+    Example:
+        >>> _input_channels(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), 1)
+        3
+    """
+    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
+    return default if first is None else first.in_channels
+
+
 def _training_parser(
     backbone: Path, dataset_dir: Path, output: Path, taps: Sequence[str], configs: Sequence[Path], bundle_root: Path
 ) -> ConfigParser:
-    """train.json, with the CNN in place of its own, the manifest's classes, `gap`, and images as they are."""
+    """train.json, with the CNN in place of its own, the manifest's classes, the CNN's channels, `gap`, and images as they are."""
     parser = ConfigParser()
     parser.read_config([str(c) for c in configs])
     parser["bundle_root"] = str(bundle_root)
@@ -67,6 +79,7 @@ def _training_parser(
     parser["backbone"] = _read_backbone(backbone)
     parser["pooling"] = "gap"
     parser["reference"] = None
+    parser["in_channels"] = _input_channels(parser.get_parsed_content("backbone"), parser["in_channels"])
     if taps:
         parser["network_def::taps"] = list(taps)
     parser["augmentation"] = _fixed_augmentation(parser["augmentation"])

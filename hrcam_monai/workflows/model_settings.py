@@ -29,6 +29,7 @@ __all__ = [
     "load_model",
     "read_record",
     "settings_file",
+    "trained_classes",
     "write_model_settings",
 ]
 

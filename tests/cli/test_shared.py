@@ -5,7 +5,7 @@ import typer
 from typer.testing import CliRunner
 
 from hrcam_monai.cli import COMMANDS, app
-from hrcam_monai.cli.shared import errors_told, fail
+from hrcam_monai.cli.shared import DEBUG, errors_told, fail
 
 
 @pytest.mark.parametrize("error", [ValueError("no such\nfile"), OSError("no such file"), ImportError("no such file")])
@@ -13,6 +13,15 @@ def test_what_a_user_can_mend_is_one_line(error, capsys):
     with pytest.raises(typer.Exit), errors_told():
         raise error
     assert capsys.readouterr().err == "error: no such file\n"
+
+
+def test_its_traceback_comes_on_demand(capsys, monkeypatch):
+    monkeypatch.setenv(DEBUG, "")
+    done = CliRunner().invoke(app, ["--debug", "verify", "nowhere.zip"])
+    assert done.exit_code == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: nowhere.zip")
+    monkeypatch.setenv(DEBUG, "")
 
 
 def test_an_exit_passes_and_a_fault_of_ours_keeps_its_traceback(capsys):

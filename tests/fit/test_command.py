@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from hrcam_monai.__main__ import app
 from hrcam_monai.fit.command import changed_by_task
 from hrcam_monai.networks import HRCAMNet, StageCNN
+from tests.pictures import draw
 
 STAGE = {
     "_target_": "hrcam_monai.networks.StageCNN",
@@ -122,6 +123,27 @@ def test_bias_is_calibrated_only_where_there_are_validation_volumes(invoke, tmp_
         states.append(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
     assert torch.equal(states[0]["head.weight"], states[1]["head.weight"])
     assert not torch.equal(states[0]["head.bias"], states[1]["head.bias"])
+
+
+def test_colour_pictures_of_a_table(invoke, tmp_path, bundle_root):
+    """A folder of RGB files and a table, and a CNN of three channels: no one says how many there are."""
+    (tmp_path / "files").mkdir()
+    lines = ["file,patient,diagnosis,set"]
+    for i in range(18):
+        draw(tmp_path / "files" / f"{i}.png", i % 2, i, colour=True)
+        lines.append(f"{i}.png,p{i},{('none', 'square')[i % 2]},{('training', 'training', 'validation')[i // 6]}")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    made = ["prepare", tmp_path / "files", "--table", tmp_path / "table.csv", "--output", tmp_path / "study"]
+    done = CliRunner().invoke(app, [*map(str, made), "--reference", "none"])
+    assert done.exit_code == 0, done.output
+    (tmp_path / "small.json").write_text(json.dumps({"roi_size": [32, 32, 1], "num_workers": 0}))
+    snippet = DENSE | {"in_channels": 3}
+    torch.manual_seed(0)
+    network = DenseNet121(2, 3, 2, init_features=8, growth_rate=4, block_config=(1, 1, 1, 1))
+    result = invoke(snippet, network, "--overlay", "pictures", dataset=tmp_path / "study")
+    assert result.exit_code == 0, result.output
+    told = json.loads((tmp_path / "out" / "backbone.json").read_text())
+    assert (told["in_channels"], told["classes"]) == (3, ["none", "square"])
 
 
 def test_errors_are_said_in_one_line(invoke, tmp_path, cohort):

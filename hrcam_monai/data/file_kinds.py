@@ -7,6 +7,8 @@ from pathlib import Path
 from hrcam_monai.data.pictures import PICTURES
 from hrcam_monai.data.scan_error import ScanError
 
+__all__ = ["SUFFIXES", "folder_of_dicom", "is_dicom", "is_scan", "stem"]
+
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", *PICTURES)
 
 

@@ -6,6 +6,8 @@ import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 
+__all__ = ["UNUSUAL", "unusual"]
+
 UNUSUAL = "unusual"  # key of an item, and column of predictions.csv; of a scan's metadata, what its reader has met
 THICK = 3.0  # times the other sides, from which on what lies between slices is mostly made up by interpolation
 SQUARE = 1.2  # of two sides of a pixel

@@ -45,9 +45,9 @@ def column(results: Sequence[Result], method: str, key: str) -> list[float]:
 
 
 def peers(results: Sequence[Result], alike: bool) -> list[str]:
-    """Names of the other maps of the plain CNN: as they come, or read as ours, through the same flips and along edges."""
+    """Names of the other maps of the plain CNN: as they come, or read as ours, through flips, and along edges where ours are."""
     named = [m for m in results[0]["maps"] if m.startswith(("MONAI", "TorchCAM"))]
-    return [m for m in named if (ALIKE in m) == alike and UNMOVED not in m]
+    return [m for m in named if (ALIKE in m) == alike and not m.endswith((EDGES, UNMOVED))]
 
 
 def best(results: Sequence[Result], methods: Sequence[str], key: str = "pixel_ap") -> list[float]:
@@ -208,7 +208,7 @@ def networks(name: str, folder: Path) -> str:
     key = "auc" if len(CLASSES[name]) == 2 else "macro_f1"
     rows = []
     if own:
-        parts = {m: m for m in (OURS + UNMOVED, OURS) if m in own[0]["maps"]}
+        parts = {m: m for m in (OURS + UNMOVED, OURS, OURS + EDGES) if m in own[0]["maps"]}
         rows += network_rows("HR-CAM (ours)", own, parts, key, len(done))
     for of in sorted(found.values(), key=lambda of: -float(np.mean(column(of, of[0]["method"], "pixel_ap")))):
         title = f"**{of[0]['title']}**" if of[0]["reads_masks"] else of[0]["title"]

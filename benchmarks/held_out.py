@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from common import RESULTS, ROOT, environment, fill, table, write_json
+from common import RESULTS, ROOT, environment, table, write_json
 
 from hrcam_monai.cross_validation.run import cross_validate
 from hrcam_monai.phantoms.simulate import simulate_cohort
@@ -55,7 +55,7 @@ def read_once(configs: list[Path], fold: Path, output: Path, root: str, key: str
 def main(
     work: Annotated[Path, typer.Option(help="Folder for cohort, folds and results.")], subjects: int = 24, repeats: int = 3
 ) -> None:
-    """Time the held-out subjects of one fold both ways, and write the table into docs/cross_validation.md."""
+    """Time the held-out subjects of one fold both ways."""
     cohort, output = work / "cohort", work / "folds"
     simulate_cohort(cohort, subjects, 1)
     cross_validate(cohort, output, folds=2, settings=QUICK, bundle_root=ROOT / "bundle", baselines=False)
@@ -82,9 +82,7 @@ def main(
         found[name] = {"seconds": seconds, "median_seconds": sorted(seconds)[len(seconds) // 2], "slices": slices / held_out}
     write_json(RESULTS / "held_out.json", environment(1) | {"subjects": held_out, "ways": found})
     rows = [[name, f"{way['slices']:.0f}", f"{way['median_seconds']:.1f}"] for name, way in found.items()]
-    text = table(["held-out subjects are", "slices read a subject", f"seconds for {held_out} subjects"], rows)
-    print(text)
-    fill(ROOT / "docs" / "cross_validation.md", "held out", text)
+    print(table(["held-out subjects are", "slices read a subject", f"seconds for {held_out} subjects"], rows))
 
 
 if __name__ == "__main__":

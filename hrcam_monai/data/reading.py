@@ -19,7 +19,7 @@ from hrcam_monai.data.pictures import AFFINE, PictureError, is_picture, read_pic
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.unusual import UNUSUAL
 
-__all__ = ["read_nifti", "read_scan"]
+__all__ = ["ScanError", "read_nifti", "read_scan"]
 
 # MONAI says at every start that its optional GPU decoder is not there; it is not used here
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)

@@ -2,60 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hrcam_monai.utils.tables import interval
 
-__all__ = ["CLASSIFICATION", "FAITHFULNESS", "LOCALIZATION", "MEANS", "OF_MAPS", "SHOWN", "SIDES", "cells", "columns"]
+__all__ = ["CLASSIFICATION", "FAITHFULNESS", "LOCALIZATION", "MEANS", "OF_MAPS", "SHOWN", "SIDES", "Measure", "cells", "columns"]
 
 
 @dataclass(frozen=True)
-class _Measure:
+class Measure:
     """How a measure is told.
 
     Attributes:
         title: head of a column.
         digits: after the point.
         told: in a figure; the title by default.
+        of: measures a map and its mask, [*spatial] each; None for those that `localization_scores` and others measure.
     """
 
     title: str
     digits: int = 3
     told: str = ""
+    of: Callable[[np.ndarray, np.ndarray], float] | None = None
 
 
 CLASSIFICATION = {  # of probabilities and labels, see `hrcam_monai.metrics.classification`
-    "auc": _Measure("AUC"),
-    "accuracy": _Measure("accuracy"),
-    "balanced_accuracy": _Measure("balanced accuracy"),
-    "sensitivity": _Measure("sensitivity"),
-    "specificity": _Measure("specificity"),
+    "auc": Measure("AUC"),
+    "accuracy": Measure("accuracy"),
+    "balanced_accuracy": Measure("balanced accuracy"),
+    "sensitivity": Measure("sensitivity"),
+    "specificity": Measure("specificity"),
 }
-LOCALIZATION = {  # of a map and a mask, see `hrcam_monai.metrics.localization`
-    "pixel_ap": _Measure("pixel AP", told="pixel average precision"),
-    "best_dice": _Measure("best Dice"),
-    "best_iou": _Measure("best IoU"),
-    "fixed_dice": _Measure("Dice at half"),
-    "pointing": _Measure("pointing", 2, "pointing game"),
-    "peak_distance_mm": _Measure("peak off, mm", 1),
-    "energy": _Measure("energy", told="energy inside the mask"),
+# of a map and a mask; to add one, write a function above and name it here with `of` (the others: `metrics.localization`)
+LOCALIZATION = {
+    "pixel_ap": Measure("pixel AP", told="pixel average precision"),
+    "best_dice": Measure("best Dice"),
+    "best_iou": Measure("best IoU"),
+    "fixed_dice": Measure("Dice at half"),
+    "pointing": Measure("pointing", 2, "pointing game"),
+    "peak_distance_mm": Measure("peak off, mm", 1),
+    "energy": Measure("energy", told="energy inside the mask"),
 }
 SIDES = {  # of subjects with labelled regions, see `hrcam_monai.metrics.laterality`
-    "laterality": _Measure("laterality", 2),
-    "same_side": _Measure("same side", 2),
+    "laterality": Measure("laterality", 2),
+    "same_side": Measure("same side", 2),
 }
 FAITHFULNESS = {  # of a map and the network that it is of, see `hrcam_monai.metrics.faithfulness`
-    "deletion_auc": _Measure("deletion AUC"),
-    "insertion_auc": _Measure("insertion AUC"),
+    "deletion_auc": Measure("deletion AUC"),
+    "insertion_auc": Measure("insertion AUC"),
 }
 OF_MAPS = {**LOCALIZATION, **SIDES, **FAITHFULNESS}
 MEANS = tuple(key for key in OF_MAPS if key != "laterality")  # whose mean over subjects tells something: sides cancel out
 SHOWN = tuple(key for key in MEANS if key != "best_iou")  # in pages; best IoU says what best Dice says
 
 
-def columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, _Measure]:
+def columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, Measure]:
     """The measures to show of lines of numbers: those of `SHOWN` that any line has.
 
     Example:
@@ -66,7 +71,7 @@ def columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, _Measure]:
     return {key: OF_MAPS[key] for key in SHOWN if key in held}
 
 
-def cells(line: Mapping[str, Any], shown: Mapping[str, _Measure]) -> list[str]:
+def cells(line: Mapping[str, Any], shown: Mapping[str, Measure]) -> list[str]:
     """Values of a line with their intervals.
 
     Example:

@@ -1,13 +1,11 @@
-"""Simulated tasks: one module each, with a `TASK`. To add one, write a module and list it here."""
+"""Simulated tasks: one module each, which puts its own into `TASKS`. To add one, write a module; it is found here."""
 
-from hrcam_monai.phantoms import abnormalities, neuromelanin, tumours
-from hrcam_monai.phantoms.task import SimulatedSubject, Task
+from importlib import import_module
+from pkgutil import iter_modules
 
-TASKS: dict[str, Task] = {
-    "abnormalities": abnormalities.TASK,
-    "varied_abnormalities": abnormalities.VARIED,
-    "ependymoma_gbm": tumours.TASK,
-    "parkinson_nm": neuromelanin.TASK,
-}
+from hrcam_monai.phantoms.task import TASKS, SimulatedSubject, Task
 
 __all__ = ["TASKS", "SimulatedSubject", "Task"]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from hrcam_monai.phantoms.anatomy import Anatomy, smooth_field, warp
 from hrcam_monai.phantoms.lesions import Lesion, add_lesions
-from hrcam_monai.phantoms.task import SimulatedSubject, Task
+from hrcam_monai.phantoms.task import TASKS, SimulatedSubject, Task
 
 __all__ = ["TASK", "VARIED", "scanned", "simulate_subject"]
 
@@ -68,3 +68,4 @@ VARIED = replace(
     description="Simulated lesions of many looks on the anatomy of {anatomy}; seed {seed}.",
     make=partial(simulate_subject, varied=True),
 )
+TASKS |= {"abnormalities": TASK, "varied_abnormalities": VARIED}

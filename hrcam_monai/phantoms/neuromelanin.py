@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.phantoms.anatomy import Anatomy, deformed, grid_points, sample, smooth_field
 from hrcam_monai.phantoms.intensities import step
-from hrcam_monai.phantoms.task import SimulatedSubject, Task
+from hrcam_monai.phantoms.task import TASKS, SimulatedSubject, Task
 
 __all__ = ["NONE", "TASK", "Loss", "along", "simulate_slab", "solid"]
 
@@ -143,7 +143,9 @@ def simulate_slab(anatomy: Anatomy, rng: np.random.Generator, grade: str, spacin
     tissue = tissue + nigra * (0.95 * (1 + contrast) - tissue) - 0.95 * lost
     tissue = tissue + _coeruleus(points) * rng.uniform(0.12, 0.22)
 
-    thick = lambda fine_image: fine_image.reshape(*shape, PARTS).mean(-1)  # noqa: E731  # what one slice sees
+    def thick(fine_image: np.ndarray) -> np.ndarray:  # what one slice sees
+        return fine_image.reshape(*shape, PARTS).mean(-1)
+
     image = thick(tissue)
     for axis in (0, 1):
         image = gaussian_filter1d(image, 0.35 / spacing, axis=axis)
@@ -174,3 +176,4 @@ TASK = Task(
     suffix="NM",
     regions=True,
 )
+TASKS |= {"parkinson_nm": TASK}

@@ -21,9 +21,9 @@ from hrcam_monai.data.itk_images import FLIP
 from hrcam_monai.data.manifest import SPLITS
 from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.writing import write_volume
-from hrcam_monai.phantoms import TASKS, SimulatedSubject
 from hrcam_monai.phantoms.abnormalities import simulate_subject
 from hrcam_monai.phantoms.anatomy import Anatomy, load_anatomy
+from hrcam_monai.phantoms.task import TASKS, SimulatedSubject
 from hrcam_monai.utils.files import write_json
 
 __all__ = ["SimulatedSubject", "simulate_cohort", "simulate_subject", "turned"]

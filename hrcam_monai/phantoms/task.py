@@ -10,7 +10,7 @@ import numpy as np
 
 from hrcam_monai.phantoms.anatomy import Anatomy
 
-__all__ = ["SimulatedSubject", "Task"]
+__all__ = ["TASKS", "SimulatedSubject", "Task"]
 
 
 class _Finding(Protocol):
@@ -77,3 +77,6 @@ class Task:
         label, round_ = number % len(self.classes), number // len(self.classes)
         grades = self.grades[label]
         return label, grades[round_ % len(grades)]
+
+
+TASKS: dict[str, Task] = {}  # by the name that `simulate --task` takes; each module puts its own here

@@ -15,7 +15,7 @@ from hrcam_monai.phantoms.abnormalities import scanned
 from hrcam_monai.phantoms.anatomy import Anatomy, sample, smooth_field, warp_with_points
 from hrcam_monai.phantoms.intensities import matched, step
 from hrcam_monai.phantoms.lesions import blob
-from hrcam_monai.phantoms.task import SimulatedSubject, Task
+from hrcam_monai.phantoms.task import TASKS, SimulatedSubject, Task
 
 __all__ = [
     "GLIOBLASTOMA",
@@ -202,3 +202,4 @@ TASK = Task(
     spacing=1.0,
     suffix="T1ce",
 )
+TASKS |= {"ependymoma_gbm": TASK}

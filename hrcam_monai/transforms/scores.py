@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.metrics.localization import localization_scores
-from hrcam_monai.metrics.measures import SIDES
+from hrcam_monai.metrics.measures import LOCALIZATION, SIDES
 from hrcam_monai.transforms.regions import side_scores
 from hrcam_monai.utils.classes import Classes
 
@@ -60,6 +60,7 @@ class MapScores:
         values = heat.detach().cpu().as_subclass(Tensor)
         mask = (torch.as_tensor(item["mask"])[0] > 0.5).cpu().as_subclass(Tensor)
         scores: dict[str, Any] = dict(localization_scores(values, mask, self.spacing[: values.ndim], self.tolerance_mm))
+        scores |= {key: float(one.of(values.numpy(), mask.numpy())) for key, one in LOCALIZATION.items() if one.of is not None}
         if "regions" in item:
             scores |= self._sides(item, values.numpy(), mask.numpy())
         return scores

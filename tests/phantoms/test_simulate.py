@@ -113,7 +113,7 @@ def test_a_phantom_is_called_a_phantom(tmp_path, task):
 
 def test_an_unknown_task_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match="task is 'stroke'; choose one of abnormalities, varied_abnormalities, ependymoma_gbm, parkinson_nm"
+        ValueError, match="task is 'stroke'; choose one of abnormalities, varied_abnormalities, parkinson_nm, ependymoma_gbm"
     ):
         simulate_cohort(tmp_path, task="stroke")
 

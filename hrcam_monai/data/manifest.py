@@ -206,6 +206,9 @@ def load_manifest(
     alike = alike_names(names)
     if alike:
         raise ManifestError(f"{path}: classes {alike}; they would be told apart as two: write them as one.")
+    if classes is not None and not all(isinstance(c, str) for c in classes):
+        told = [str(c) for c in classes]
+        raise ManifestError(f'the configuration\'s classes are {list(classes)}; names are text: --classes "{told}".')
     if classes is not None and names != list(classes):
         raise ManifestError(f"{path}: classes are {names}, the configuration's are {list(classes)}; make them the same.")
 

@@ -133,6 +133,11 @@ def test_empty_split(tmp_path):
         load_manifest(write(tmp_path)).items("test")
 
 
+def test_numbers_as_class_names_of_a_configuration_are_refused(tmp_path):
+    with pytest.raises(ManifestError, match=r"""classes are \[0, 1\]; names are text: --classes "\['0', '1'\]"\.$"""):
+        load_manifest(write(tmp_path), classes=[0, 1])
+
+
 def test_classes_of_another_network(tmp_path):
     with pytest.raises(ManifestError, match=r"classes are \['normal', 'abnormal'\], the configuration's are \['a', 'b'\]"):
         load_manifest(write(tmp_path), classes=["a", "b"])

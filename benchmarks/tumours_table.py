@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -18,7 +18,29 @@ from common import RESULTS, ROOT, fill, table
 from tumour_scores import EDGES, FITTED, OURS, RIVAL, UNMOVED
 from tumours import CLASSES
 
-STEPS = (("class maps taught by its LayerCAM", "_without_novelty"), ("the same, weighted by novelty: what ships", ""))
+
+class Step(NamedTuple):
+    """A step of the recipe: what it is, its results' names, its map, and which of their two networks classifies."""
+
+    what: str
+    suffix: str
+    method: str
+    network: str = "network"
+
+
+STEPS = {
+    "glioma_flair": (
+        Step("the plain CNN: LayerCAM's mean, through flips", "", RIVAL + UNMOVED, "plain"),
+        Step("HR-CAM taught by image labels alone, through flips", "_without_seeds", OURS + UNMOVED),
+        Step("HR-CAM taught by the plain CNN's LayerCAM, through flips", "", OURS + UNMOVED),
+        Step("the same, read along edges: what the overlay does", "", OURS),
+    ),
+    "brain_tumor_t1ce": (
+        Step("the plain CNN: LayerCAM's mean, read as ours", "", RIVAL, "plain"),
+        Step("HR-CAM taught by its LayerCAM", "_without_novelty", OURS),
+        Step("the same, weighted by novelty: what ships", "", OURS),
+    ),
+}
 PAGE = ROOT / "docs" / "real_tumours.md"
 NO_FINE = f"{OURS}, without the two finest levels"
 ALIKE = ", read as HR-CAM"
@@ -101,6 +123,12 @@ def targets(name: str, results: Sequence[Result]) -> list[list[str]]:
             lambda v: v >= 1.15,
         ),
         (
+            "pixel AP, ours / LayerCAM's mean, both through flips alone",
+            ">= 1.15",
+            ratio(*(column([r for r in results if OURS + UNMOVED in r["maps"]], m + UNMOVED, "pixel_ap") for m in (OURS, RIVAL))),
+            lambda v: v >= 1.15,
+        ),
+        (
             "pixel AP, ours / mean mask of the class",
             ">= 3" if two else ">= 1.5",
             ratio(ap, column(results, "mean mask of the class", "pixel_ap")),
@@ -163,19 +191,19 @@ def groups(results: Sequence[Result]) -> list[list[str]]:
 
 
 def steps(name: str, folder: Path) -> list[list[str]]:
-    """A line a recipe that led here, on the folds that all of them have: means over networks."""
-    found = {what: {(r["fold"], r["seed"]): r for r in results_of(name + suffix, folder)} for what, suffix in STEPS}
-    found = {what: results for what, results in found.items() if results}
-    common = sorted(set.intersection(*(set(r) for r in found.values())))
+    """A line a step of the recipe, on the folds that all of them have: means over networks."""
+    found = [(step, {(r["fold"], r["seed"]): r for r in results_of(name + step.suffix, folder)}) for step in STEPS[name]]
+    found = [(step, own) for step, own in found if any(step.method in r["maps"] for r in own.values())]
+    common = sorted(set.intersection(*(set(own) for _, own in found))) if found else []
     if len(found) < 2 or not common:
         return []
     keys = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing")
     rows = []
-    for what, method in (("the plain CNN: LayerCAM's mean, read as ours", RIVAL), *((w, OURS) for w in found)):
-        own = [found.get(what, next(iter(found.values())))[key] for key in common]
-        f1 = [r["plain" if method != OURS else "network"]["macro_f1"] for r in own]
-        rows.append([what, *(f"{np.mean(column(own, method, key)):.3f}" for key in keys), f"{np.mean(f1):.3f}"])
-    return rows
+    for step, results in found:
+        own = [results[key] for key in common]
+        f1 = float(np.mean([r[step.network]["macro_f1"] for r in own]))
+        rows.append([step.what, *(f"{np.mean(column(own, step.method, key)):.3f}" for key in keys), f"{f1:.3f}"])
+    return [*rows, [f"of {', '.join(f'fold {fold} seed {seed}' for fold, seed in common)}", *[""] * 5]]
 
 
 def networks_of(name: str, folder: Path) -> dict[str, list[Result]]:

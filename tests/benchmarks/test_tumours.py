@@ -100,6 +100,13 @@ def test_targets_are_met_and_missed_by_the_numbers(results):
     assert found["pointing"] == ["0.805 [0.800, 0.810]", "no"]
 
 
+def test_steps_are_shown_where_all_of_them_have_results(results):
+    found = tumours_table.steps("glioma_flair", results)
+    assert [row[1] for row in found] == ["0.705", "0.805", ""]
+    assert found[-1][0] == "of fold 0 seed 0, fold 1 seed 0"
+    assert tumours_table.steps("brain_tumor_t1ce", results) == []
+
+
 def test_the_page_is_filled_between_its_marks(results, tmp_path):
     page = tmp_path / "page.md"
     marks = "".join(f"a\n<!-- {n} -->\nstale\n<!-- end of {n} -->\n" for n in MARKS)

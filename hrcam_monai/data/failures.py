@@ -98,6 +98,10 @@ class Failures:
                 write_csv(self.path, [asdict(failure) for failure in self.found])
         stop()
 
+    def free(self) -> None:
+        """Let others use the folder; a config that was read and not run calls this alone."""
+        free_folder(self.lock)
+
     def finish(self) -> None:
         """End of a run; the folder is free for others.
 
@@ -105,7 +109,7 @@ class Failures:
             SystemExit: with status 1 if anything failed, from the main process: torchrun ends all at the first error.
         """
         self.gather()
-        free_folder(self.lock)
+        self.free()
         if self.found and is_main_process():
             logger.error("%d subject(s) could not be processed; see %s", len(self.found), self.path)
             raise SystemExit(1)

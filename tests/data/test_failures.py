@@ -34,3 +34,12 @@ def test_no_write_permission(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     with pytest.raises(PermissionError, match=r"cannot be written to \(Permission denied\); choose another --output_dir"):
         writable_folder(tmp_path)
+
+
+def test_a_folder_is_free_for_others_where_nothing_ran(tmp_path):
+    failures = Failures(tmp_path)
+    assert failures.lock.is_locked
+    failures.free()
+    failures.free()
+    assert not failures.lock.is_locked
+    assert not (tmp_path / ".lock").exists()

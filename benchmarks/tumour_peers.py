@@ -24,12 +24,13 @@ from peers import PEERS, Peer
 from peers.training import train
 from torch import Tensor, nn
 from tqdm import tqdm
-from tumour_scores import EDGES, Row, classified, map_lines, map_rows, moved_along_edges
+from tumour_scores import EDGES, Row, classified, map_lines, map_rows
 from tumours import CLASSES, dataset_of, overlays, write_manifest
 
 from hrcam_monai.data.cohort import CachedCohort
 from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.metrics import auc_or_chance
+from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.seeds.handler import SEEDS
 from hrcam_monai.workflows.configs import bundle_parser
 
@@ -86,7 +87,7 @@ def scored(peer: Peer, dataset: Any, flip_axes: list[int]) -> Iterator[Row]:
         yield common | {"method": "", "logits": logits.flatten().tolist()}
         if mask.any():
             maps = through_flips(lambda x, label=label: peer.maps(x, label), x, flip_axes)
-            maps[peer.method + EDGES] = moved_along_edges(maps[peer.method], x)
+            maps[peer.method + EDGES] = along_edges(maps[peer.method], x)
             yield from map_rows({n: m[0, 0, ..., None] for n, m in maps.items()}, mask, common)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,59 +13,79 @@ from sklearn.metrics import f1_score, roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hrcam_monai.compare.maps import Candidate, PeerMaps
+from hrcam_monai.compare.maps import READ_ALIKE, Candidate, PeerMaps
 from hrcam_monai.metrics import bootstrap_interval, completeness_error, randomization_curve
 from hrcam_monai.metrics.detection import peaks
-from hrcam_monai.metrics.localization import fixed_dice, localization_scores
+from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.networks.edges import along_edges
+from hrcam_monai.transforms.thresholds import SCALES, threshold_between
 
 PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
 OURS = "HR-CAM"
 FITTED = "HR-CAM, head fitted to the plain CNN"
 RIVAL = "TorchCAM LayerCAM, mean, read as HR-CAM"  # the best of the others nearly everywhere
-EDGES = ", along edges"
-SHARES = np.arange(0.1, 0.95, 0.05)  # of the way from a map's median to its maximum, tried on validation people
+EDGES = ", along edges"  # of networks whose own maps are not read so
+UNMOVED = ", not along edges"  # of ours, which are
+RULES = [(scale, round(share, 2)) for scale in SCALES for share in np.arange(0.1, 0.95, 0.05)]  # tried on validation people
 SENSITIVITY = 0.9  # the operating point of false peaks: so many tumours of validation people reach above it
 SIZES = ("small", "middling", "large")
 SANE = 20  # slices whose maps are checked against their logits and against randomised networks
 Row = dict[str, Any]
 
 
+def unmoved(candidate: Candidate) -> Candidate:
+    """The network, its maps read through flips alone, not along edges."""
+    inferer = copy.copy(candidate.inferer)
+    inferer.edges = 0
+    return replace(candidate, inferer=inferer)
+
+
+def peers_of(plain: Candidate) -> PeerMaps:
+    """The other maps of the plain CNN, as they come and through flips; `maps_of` moves the latter along edges."""
+    return PeerMaps(unmoved(plain), PEERS)
+
+
+def moved(maps: Mapping[str, Tensor], image: Tensor, steps: int) -> dict[str, Tensor]:
+    """Maps [X, Y, 1] along the edges of their image [1, C, X, Y, 1]; after the flips is as in each, in less time."""
+    if not maps or not steps:
+        return dict(maps)
+    stacked = along_edges(torch.stack(list(maps.values()))[None, ..., 0], image[..., 0], steps)[0, ..., None]
+    return dict(zip(maps, stacked, strict=True))
+
+
 def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits [K], and every map [X, Y, 1] of the label's class, by name."""
-    logits, found = ours.read(image, label)
-    name = f"{OURS}, {ours.name}"
+    """Logits [K], and every map [X, Y, 1] of the label's class, by name; `peers` are `peers_of` the plain CNN."""
+    found = unmoved(ours).read(image, label)[1]
     levels = [m for n, m in found.items() if "alone" in n]
-    maps = {OURS: found[name]} | {f"{OURS}, level {i} alone": m for i, m in enumerate(levels, 1)}
+    maps = {OURS: found[f"{OURS}, {ours.name}"]} | {f"{OURS}, level {i} alone": m for i, m in enumerate(levels, 1)}
     maps[f"{OURS}, without the two finest levels"] = torch.stack(levels[2:]).sum(0)
     maps |= {n.replace(f" ({peers.candidate.name})", ""): m for n, m in peers(image, label).items()}
-    for n in (OURS, RIVAL):
-        maps[n + EDGES] = moved_along_edges(maps[n][None, None, ..., 0], image[..., 0])[0, 0, ..., None]
-    return logits, maps
+    alike = {n: m for n, m in maps.items() if n.startswith(OURS) or n.endswith(READ_ALIKE)}
+    maps |= moved(alike, image, ours.inferer.edges)
+    if ours.inferer.edges:
+        maps |= {n + UNMOVED: alike[n] for n in (OURS, RIVAL)}
+    return ours.logits(image), maps
 
 
-def moved_along_edges(heat: Tensor, image: Tensor) -> Tensor:
-    """What of a map [1, 1, X, Y] stands out from its median, moved along the edges of its image as seeds are."""
-    return along_edges((heat - heat.median()).clamp(min=0), image)
-
-
+@torch.no_grad()
 def scored(
     dataset: Any, ours: Candidate, plain: Candidate, fitted: Candidate, mean_masks: Mapping[int, np.ndarray]
 ) -> Iterator[Row]:
     """Rows of each slice: one with its logits, and one a map where there is a mask; where there is none, our map's peaks."""
-    peers = PeerMaps(plain, PEERS)
+    peers = peers_of(plain)
     for data in tqdm(dataset, desc="score"):
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
         mask = np.asarray(data["mask"])[0] > 0.5
         common = {"subject": data["subject"], "group": data["grade"], "label": label, "size": int(mask.sum())}
         own = {"method": "", "plain": plain.logits(image).tolist()}
         if not mask.any():
-            logits, found = ours.read(image, 1)  # of the first finding; a slice without a mask is of the reference class
-            heights = peaks(found[f"{OURS}, {ours.name}"][..., 0], (1, 1))[0]
-            yield common | own | {"logits": logits.tolist(), "peaks": heights.tolist()}
+            out = ours.inferer(image, ours.network)
+            heights = peaks(out["maps"][0, 1, ..., 0], (1, 1))[0]  # of the first finding; such a slice is of the reference class
+            yield common | own | {"logits": out["logits"][0].tolist(), "peaks": heights.tolist()}
             continue
         logits, maps = maps_of(ours, peers, image, label)
-        maps[FITTED] = fitted.read(image, label)[1][f"{OURS}, {fitted.name}"]
+        alone = {FITTED: unmoved(fitted).read(image, label)[1][f"{OURS}, {fitted.name}"]}
+        maps |= moved(alone, image, fitted.inferer.edges)
         yield common | own | {"logits": logits.tolist(), "inside": float(maps[OURS].numpy()[mask].max())}
         towards = [np.linspace(-1, 1, n) ** 2 for n in mask.shape[:2]]
         maps["a Gaussian in the middle"] = torch.from_numpy(np.exp(-2 * np.add.outer(*towards))[..., None])
@@ -75,9 +97,16 @@ def map_rows(maps: Mapping[str, Tensor], mask: np.ndarray, common: Row) -> Itera
     """One row a map [X, Y, 1] of a slice with this mask."""
     for method, heat in maps.items():
         values = heat.numpy()
-        above = values - np.median(values)  # as the label map: what stands out from the rest, whatever the level of the whole
-        shares = [fixed_dice(above, mask, share) for share in SHARES]
-        yield common | {"method": method, "shares": shares} | localization_scores(values, mask)
+        yield common | {"method": method, "dice": dice_by_rule(values, mask)} | localization_scores(values, mask)
+
+
+def dice_by_rule(values: np.ndarray, mask: np.ndarray) -> list[float]:
+    """Dice of what each of `RULES` takes of a map; a flat one shows nothing."""
+    middle, top = float(np.median(values)), float(values.max())
+    if not top > middle:
+        return [0.0] * len(RULES)
+    taken = (values >= threshold_between(middle, top, share, scale) for scale, share in RULES)
+    return [float(2 * (t & mask).sum() / (t.sum() + mask.sum())) for t in taken]
 
 
 def mean_masks_of(dataset: Any) -> dict[int, np.ndarray]:
@@ -99,12 +128,12 @@ def classified(rows: Sequence[Row], key: str) -> dict[str, float]:
     return found | ({"auc": float(roc_auc_score(labels, scores[:, 1] - scores[:, 0]))} if scores.shape[1] == 2 else {})
 
 
-def located(rows: Sequence[Row], method: str, share: int) -> dict[str, float]:
-    """Means over slices, medians of Dice, and Dice at the share that validation people chose."""
+def located(rows: Sequence[Row], method: str, rule: int) -> dict[str, float]:
+    """Means over slices, medians of Dice, and Dice by the rule that validation people chose."""
     own = [r for r in rows if r["method"] == method]
     found = {key: float(np.mean([r[key] for r in own])) for key in ("pixel_ap", "best_dice", "pointing", "energy")}
     found["median_best_dice"] = float(np.median([r["best_dice"] for r in own]))
-    found["median_fixed_dice"] = float(np.median([r["shares"][share] for r in own]))
+    found["median_fixed_dice"] = float(np.median([r["dice"][rule] for r in own]))
     labels = sorted({r["label"] for r in own})
     return found | {f"pixel_ap_class_{i}": float(np.mean([r["pixel_ap"] for r in own if r["label"] == i])) for i in labels}
 
@@ -164,10 +193,10 @@ def map_lines(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, Row]:
     """A line a map, its threshold chosen on validation people."""
     lines = {}
     for method in dict.fromkeys(r["method"] for r in rows if r["method"]):
-        tried = np.median([r["shares"] for r in validation if r["method"] == method], axis=0)
-        share = int(tried.argmax())
-        lines[method] = {"slices": sum(r["method"] == method for r in rows), "share": float(SHARES[share])}
-        lines[method] |= located(rows, method, share)
+        rule = int(np.median([r["dice"] for r in validation if r["method"] == method], axis=0).argmax())
+        scale, share = RULES[rule]
+        lines[method] = {"slices": sum(r["method"] == method for r in rows), "scale": scale, "share": share}
+        lines[method] |= located(rows, method, rule)
     return lines
 
 

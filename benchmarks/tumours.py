@@ -155,7 +155,7 @@ def print_table(found: Mapping[str, Any]) -> None:
     typer.echo(json.dumps({"network": found["network"], "plain": found["plain"]}))
     for method, line in found["maps"].items():
         classes = " ".join(f"{v:.3f}" for k, v in line.items() if k.startswith("pixel_ap_class"))
-        dice = f"Dice {line['median_best_dice']:.3f}, at {line['share']:.2f} {line['median_fixed_dice']:.3f}"
+        dice = f"Dice {line['median_best_dice']:.3f}, at {line['share']:.2f} of {line['scale']} {line['median_fixed_dice']:.3f}"
         typer.echo(f"{method:55s} AP {line['pixel_ap']:.3f} ({classes}) pointing {line['pointing']:.2f} {dice}")
 
 

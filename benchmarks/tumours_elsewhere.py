@@ -19,7 +19,7 @@ import typer
 from common import RESULTS, ROOT, environment, table, write_json
 from monai.data import MetaTensor
 from monai.transforms import Orientation
-from tumour_scores import OURS, PEERS, RIVAL, maps_of
+from tumour_scores import OURS, RIVAL, maps_of, peers_of
 from tumours import CLASSES, overlays
 
 from hrcam_monai.compare.command import load_candidate
@@ -84,7 +84,7 @@ def main(
     check = CheckInputd(weights, ours.network, slice_axis=2)
     found = []
     for scan in SCANS:
-        own = list(rows(ours, PeerMaps(classifier, PEERS), prepare, check, data, scan))
+        own = list(rows(ours, peers_of(classifier), prepare, check, data, scan))
         predicted = [r["predicted"] for r in own if r["method"] == OURS]
         for method in (OURS, RIVAL):
             of = [r for r in own if r["method"] == method]

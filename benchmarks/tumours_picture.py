@@ -16,10 +16,10 @@ import typer
 from common import ROOT
 from matplotlib.figure import Figure
 from tqdm import tqdm
-from tumour_scores import OURS, PEERS, RIVAL, maps_of
+from tumour_scores import OURS, RIVAL, maps_of, peers_of
 from tumours import dataset_of, overlays, trained
 
-from hrcam_monai.compare.maps import Candidate, PeerMaps
+from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.figures import draw_map, figure_image
 from hrcam_monai.metrics.localization import localization_scores
 
@@ -69,7 +69,7 @@ def main(
     folder = work / f"{name}_{fold}_{seed}"
     ours, plain = trained(folder, overlays(name))
     slices = list(dataset_of(name, folder.absolute(), (data / name).absolute(), "test", overlays(name)))
-    peers = PeerMaps(plain, PEERS)
+    peers = peers_of(plain)
     rows = -(-count // COLUMNS)
     figure = Figure(figsize=(COLUMNS * 3.3, rows * 1.25), layout="constrained", facecolor="black")
     axes = figure.subplots(rows, COLUMNS * 3, squeeze=False)

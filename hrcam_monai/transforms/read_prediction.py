@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from hrcam_monai.transforms.load import is_tissue
-from hrcam_monai.transforms.thresholds import evidence_range
+from hrcam_monai.transforms.thresholds import evidence_range, threshold_between
 from hrcam_monai.utils.classes import Classes
 
 
@@ -86,12 +86,13 @@ class ReadPredictiond(Transform):
 class LabelMapd(Transform):
     """Threshold the map into a label map, whose value is the index of the map's class. On the network's own grid.
 
-    Voxels of the head count from `threshold` of the way between the map's median and its maximum on: what stands out from
-    the rest, whatever the level of the whole. The first class (index 0) is no finding, so its label map is empty, unless
-    told otherwise.
+    Voxels of the head count from `hrcam_monai.transforms.thresholds.threshold_between` the map's median and its maximum on.
+    The first class (index 0) is no finding, so its label map is empty, unless told
+    otherwise.
 
     Args:
-        threshold: share of the way, in (0, 1).
+        threshold: share of the way, or of the highest probability, in (0, 1).
+        scale: `evidence` or `probability`, which of the two.
         first_is_finding: the first class is a finding like the others; values are then the class's index plus one.
         map_key: the map.
         image_key: the image; its voxels of 0 are air.
@@ -105,10 +106,11 @@ class LabelMapd(Transform):
         image_key: str = "image",
         output_key: str = "label_map",
         first_is_finding: bool = False,
+        scale: str = "evidence",
     ) -> None:
-        if not 0 < threshold < 1:
-            raise ValueError(f"threshold is {threshold}; it must lie between 0 and 1.")
+        threshold_between(0.0, 1.0, threshold, scale)  # a fault of theirs is told before any work
         self.threshold = threshold
+        self.scale = scale
         self.map_key = map_key
         self.image_key = image_key
         self.output_key = output_key
@@ -118,7 +120,7 @@ class LabelMapd(Transform):
         d = dict(data)
         heat, head = d[self.map_key], is_tissue(d[self.image_key].as_tensor()).any(0, keepdim=True).to(d[self.map_key].device)
         values = heat.as_tensor()
-        of = evidence_range(values, head, self.threshold)
+        of = evidence_range(values, head, self.threshold, self.scale)
         found = head & (values >= of.threshold) & (not of.empty)
         label_map = (found * self.classes.label_value(int(d["map_class"]))).to(torch.uint8)
         d[self.output_key] = MetaTensor(label_map, meta=dict(heat.meta), applied_operations=heat.applied_operations)

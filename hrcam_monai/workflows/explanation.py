@@ -42,7 +42,7 @@ class Explanation:
         maps: [K, *spatial], signed, on the image's own grid, with its affine; on the network's grid a map's pooling is the
             class's logit.
         image: [C, *spatial].
-        threshold: from which share of the way between a map's median and its maximum on it counts, in pictures.
+        threshold, scale: from where on a map counts in pictures (`hrcam_monai.transforms.thresholds.threshold_between`).
         input_check: "as trained", or in what the image is unlike those that the network was trained on; "not known" where
             nothing is kept of these.
     """
@@ -53,6 +53,7 @@ class Explanation:
     maps: MetaTensor
     image: MetaTensor
     threshold: float = 0.5
+    scale: str = "evidence"
     input_check: str = NOT_KNOWN
 
     @property
@@ -105,8 +106,8 @@ class Explanation:
         if is_unlike({CHECK: self.input_check}):
             title += ", not to be trusted"
         values, head = (torch.from_numpy(np.ascontiguousarray(a)) for a in (heat, image != 0))
-        of = evidence_range(values, head, self.threshold)
-        return map_panel(image, heat, title, floor=of.middle, shown=self.threshold)
+        of = evidence_range(values, head, self.threshold, self.scale)
+        return map_panel(image, heat, title, floor=of.middle, shown=of.share)
 
 
 def explain(
@@ -162,8 +163,8 @@ def explain(
     back = Invertd("maps", steps, orig_keys="image", nearest_interp=False, to_tensor=True)
     maps = back({**prepared, "maps": heat})["maps"]
     check = CheckInputd(weights, network, parser.get_parsed_content("slice_axis"))({"image": x.to(device)})[CHECK]
-    named, threshold = (parser.get_parsed_content(key) for key in ("classes", "map_threshold"))
-    return _explanation(named, out["logits"][0], maps, scan["image"], threshold, check)
+    named, threshold, scale = (parser.get_parsed_content(key) for key in ("classes", "map_threshold", "map_scale"))
+    return _explanation(named, out["logits"][0], maps, scan["image"], threshold, scale, check)
 
 
 def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None) -> Explanation:
@@ -186,10 +187,11 @@ def _explanation(
     maps: MetaTensor,
     image: MetaTensor,
     threshold: float = 0.5,
+    scale: str = "evidence",
     input_check: str = NOT_KNOWN,
 ) -> Explanation:
     logits, shown = logits.float().cpu(), MetaTensor(image.as_tensor().cpu(), affine=image.affine)  # pictures are drawn on a CPU
-    return Explanation(tuple(classes), logits, logits.softmax(0), maps, shown, threshold, input_check)
+    return Explanation(tuple(classes), logits, logits.softmax(0), maps, shown, threshold, scale, input_check)
 
 
 def _volume(image: Any) -> MetaTensor:

@@ -4,11 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import tumour_scores
 import tumours
 import tumours_picture
 import tumours_table
 import tumours_without_image
+
+from hrcam_monai.compare.maps import Candidate
+from hrcam_monai.inferers import HRCAMInferer
+from hrcam_monai.networks import HRCAMNet, StageCNN
 
 MARKS = [*(f"{of}{name}" for name in tumours.CLASSES for of in ("", "other networks, ")), "without an image"]
 
@@ -63,9 +68,9 @@ def test_a_patient_in_two_folds_or_sites_is_refused(column, held):
 
 def scores(method, label, value, person="p"):
     keys = ("pixel_ap", "best_dice", "pointing", "energy")
-    shares = list(np.linspace(value, 0, len(tumour_scores.SHARES)))
+    dice = list(np.linspace(value, 0, len(tumour_scores.RULES)))
     own = {"subject": person, "group": "axial", "size": len(person)}
-    return {"method": method, "label": label, "shares": shares, **own, **dict.fromkeys(keys, value)}
+    return {"method": method, "label": label, "dice": dice, **own, **dict.fromkeys(keys, value)}
 
 
 @pytest.fixture
@@ -73,7 +78,7 @@ def results(tmp_path):
     """Two folds; ours is worth 0.8, its levels 0.1, LayerCAM 0.4, and 0.5 read alike."""
     values = {tumour_scores.OURS: 0.8, tumours_table.NO_FINE: 0.7, "mean mask of the class": 0.2, "MONAI Grad-CAM": 0.1}
     values |= {f"{tumour_scores.OURS}, level {i} alone": 0.1 for i in (1, 2)}
-    values |= {"TorchCAM LayerCAM, mean": 0.4, tumour_scores.RIVAL: 0.5, tumour_scores.RIVAL + tumour_scores.EDGES: 0.7}
+    values |= {"TorchCAM LayerCAM, mean": 0.4, tumour_scores.RIVAL: 0.5, tumour_scores.RIVAL + tumour_scores.UNMOVED: 0.7}
     common = {"machine": {"cpu": "x", "threads": 1}, "versions": {"torch": "2"}, "commit": "c", "seed": 0, "minutes": 9.0}
     for fold in (0, 1):
         logits = [{"method": "", "label": i % 2, "logits": [0, (i % 2) - 0.5], "plain": [0, 0.1]} for i in range(4)]
@@ -202,3 +207,24 @@ def test_false_peaks_are_counted_above_what_most_tumours_reach():
     assert found["point"] == pytest.approx(1.9)
     assert (found["a_slice"], found["sensitivity"], found["slices"]) == (1.0, 0.9, 2)
     assert tumour_scores.false_peaks(inside, inside) is None
+
+
+def test_every_rule_takes_what_lies_above_its_threshold_and_nothing_of_a_flat_map():
+    mask = np.zeros((4, 4), bool)
+    mask[0] = True
+    heat = np.where(mask, 4.0, -4.0)
+    assert tumour_scores.dice_by_rule(heat, mask) == [1.0] * len(tumour_scores.RULES)
+    assert tumour_scores.dice_by_rule(np.zeros((4, 4)), mask) == [0.0] * len(tumour_scores.RULES)
+
+
+def test_moving_along_edges_after_the_flips_is_moving_in_each():
+    network = HRCAMNet(StageCNN(channels=(4, 8, 8), convs=(1, 1, 1)), num_classes=2, pooling="lse", reference=0).eval()
+    ours = Candidate("ours", network, HRCAMInferer(slice_axis=2, flip_axes=[0], edges=3))
+    plain = Candidate("plain", StageCNN(channels=(4, 8, 8), convs=(1, 1, 1), num_classes=2).eval(), ours.inferer)
+    image = torch.rand(1, 1, 16, 16, 1)
+    logits, maps = tumour_scores.maps_of(ours, tumour_scores.peers_of(plain), image, 1)
+    whole, named = ours.read(image, 1)
+    torch.testing.assert_close(maps[tumour_scores.OURS], named["HR-CAM, ours"])
+    torch.testing.assert_close(logits, whole)
+    assert not torch.equal(maps[tumour_scores.OURS], maps[tumour_scores.OURS + tumour_scores.UNMOVED])
+    assert {tumour_scores.RIVAL, tumour_scores.RIVAL + tumour_scores.UNMOVED} <= set(maps)

@@ -54,7 +54,7 @@ include benchmarks/evidence.mk
 .PHONY: test
 test: $(STAMP) ## Run every check: ruff, mypy, unit tests, bundle runs; minutes of each stage and coverage are told
 	@$(STAGE) lint $(MAKE) --no-print-directory lint
-	@$(STAGE) tests $(BIN)/python -m pytest -n 2 --dist loadfile --durations=40 --cov
+	@COVERAGE_FILE=$(CURDIR)/.coverage $(STAGE) tests $(BIN)/python -m pytest -n 2 --dist loadfile --durations=40 --cov
 
 .PHONY: fast
 fast: $(STAMP) ## The tests that take seconds each

@@ -50,6 +50,7 @@ def test_every_subject_has_its_row_map_label_and_overlay(done, cohort):
         "map_class",
         "input_check",
         "head",
+        "unusual",
     ]
     for row in table:
         assert float(row["probability_normal"]) + float(row["probability_abnormal"]) == pytest.approx(1, abs=1e-5)

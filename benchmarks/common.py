@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from hrcam_monai.utils import tables
 from hrcam_monai.utils.environment import environment
 
-__all__ = ["MIDBRAIN", "OURS", "PLAIN", "RESULTS", "ROOT", "environment", "fill", "table", "write_json"]
+__all__ = ["MIDBRAIN", "OURS", "PLAIN", "RESULTS", "ROOT", "RealData", "environment", "fill", "table", "write_json"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PLAIN = "plain forward"  # names of methods that tables compare
 MIDBRAIN = (0.0, -20.0, -15.0)  # in the template, mm: the --roi of docs/tasks.md
+RealData = Annotated[Path, typer.Option(help="Folder of the real data.")]
 OURS = ("HR-CAM, gap", "HR-CAM, lse")
 
 

@@ -17,8 +17,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from common import RESULTS, ROOT, environment, fill, table, write_json
-
-from hrcam_monai.data.reading import ScanError, read_nifti
+from dcm2niix_judge import corners_apart, read
 
 VALUES = np.random.default_rng(0).integers(1, 900, (12, 11, 10)).astype(np.int16)
 QFORM = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, -0.2, 0.3) * [2.0, 2.0, 3.0], [-11, -9, 4])
@@ -91,16 +90,13 @@ def judged(name: str, path: Path) -> dict[str, Any]:
     """One row: what we read or say, and how far from the reference it is."""
     affine, values = reference(path)
     row: dict[str, Any] = {"case": name, "reference": None if affine is None else affine.round(4).tolist()}
-    try:
-        ours = read_nifti(path)
-    except ScanError as error:
-        return row | {"ours": str(error).removeprefix(f"{path}: ")}
+    ours, refused = read(path)
+    if ours is None:
+        return row | {"ours": refused}
     if affine is None or values is None:
         return row | {"ours": "read"}
-    ends = np.array(np.meshgrid(*[(0, n - 1) for n in VALUES.shape], indexing="ij")).reshape(3, -1).T
-    off = nib.affines.apply_affine(ours.affine, ends) - nib.affines.apply_affine(affine, ends)
     other = float(np.abs(np.asarray(ours.dataobj, float) - values).max())
-    return row | {"ours": "read", "mm": round(float(np.linalg.norm(off, axis=1).max()), 4), "value": round(other, 4)}
+    return row | {"ours": "read", "mm": corners_apart(ours.affine, affine, VALUES.shape), "value": round(other, 4)}
 
 
 def tables(content: Mapping[str, Any]) -> str:

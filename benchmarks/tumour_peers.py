@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from common import RESULTS, ROOT, environment, write_json
+from common import RESULTS, ROOT, RealData, environment, write_json
 from monai.data import DataLoader
 from monai.utils import set_determinism
 from peers import PEERS, Peer
@@ -25,7 +25,7 @@ from peers.training import train
 from torch import Tensor, nn
 from tqdm import tqdm
 from tumour_scores import EDGES, Row, classified, map_lines, map_rows
-from tumours import CLASSES, dataset_of, overlays, write_manifest
+from tumours import CLASSES, Fold, Seed, SetName, dataset_of, overlays, print_maps, write_manifest
 
 from hrcam_monai.data.cohort import CachedCohort
 from hrcam_monai.inferers import mirrored_axes
@@ -92,11 +92,11 @@ def scored(peer: Peer, dataset: Any, flip_axes: list[int]) -> Iterator[Row]:
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the real data.")],
-    name: Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")],
+    data: RealData,
+    name: SetName,
     peer: Annotated[str, typer.Option(help=", ".join(PEERS))],
-    fold: Annotated[int, typer.Option(min=0, max=4, help="Held out.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the training and of the validation people.")] = 0,
+    fold: Fold = 0,
+    seed: Seed = 0,
     work: Annotated[Path, typer.Option(help="Folder of the runs.")] = ROOT / "work" / "peers",
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = RESULTS / "tumours" / "peers",
 ) -> None:
@@ -132,9 +132,7 @@ def measured(peer: str, name: str, folder: Path, source: Path, seed: int) -> dic
     found |= {"epochs": [stage.epochs for stage in network.stages()], "processor_minutes": round(done["seconds"] / 60, 1)}
     found |= {"network": classified(rows, "logits"), "maps": map_lines(rows, chosen)}
     typer.echo(json.dumps(found["network"]))
-    for method, line in found["maps"].items():
-        dice = f"Dice {line['median_best_dice']:.3f}, at {line['share']:.2f} {line['median_fixed_dice']:.3f}"
-        typer.echo(f"{method:45s} AP {line['pixel_ap']:.3f} pointing {line['pointing']:.2f} {dice}")
+    print_maps(found["maps"])
     return found
 
 

@@ -55,7 +55,7 @@ def moved(maps: Mapping[str, Tensor], image: Tensor, steps: int) -> dict[str, Te
 
 def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits [K], and every map [X, Y, 1] of the label's class, by name; `peers` are `peers_of` the plain CNN."""
-    found = unmoved(ours).read(image, label)[1]
+    logits, found = unmoved(ours).read(image, label)
     levels = [m for n, m in found.items() if "alone" in n]
     maps = {OURS: found[f"{OURS}, {ours.name}"]} | {f"{OURS}, level {i} alone": m for i, m in enumerate(levels, 1)}
     maps[f"{OURS}, without the two finest levels"] = torch.stack(levels[2:]).sum(0)
@@ -65,7 +65,7 @@ def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tupl
     both = {n: alike[n] for n in (OURS, RIVAL)}
     other = both if ours.inferer.edges else moved(both, image, STEPS)
     maps |= {n + (UNMOVED if ours.inferer.edges else EDGES): m for n, m in other.items()}
-    return ours.logits(image), maps
+    return ours.logits(image) if ours.inferer.edges else logits, maps
 
 
 @torch.no_grad()

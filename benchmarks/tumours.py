@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from common import RESULTS, ROOT, environment, write_json
+from common import RESULTS, ROOT, RealData, environment, write_json
 from monai.data import DataLoader
 from sklearn.model_selection import StratifiedKFold
 from tumour_scores import mean_masks_of, sanity, scored, summary
@@ -32,6 +32,9 @@ from hrcam_monai.fit import fit_head
 from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.workflows.configs import bundle_parser
 
+SetName = Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")]
+Fold = Annotated[int, typer.Option(min=0, max=4, help="Held out.")]
+Seed = Annotated[int, typer.Option(help="Of the training and of the validation people.")]
 CLASSES = {"glioma_flair": ["none", "tumour"], "brain_tumor_t1ce": ["meningioma", "glioma", "pituitary"]}
 
 
@@ -101,11 +104,11 @@ def trained(folder: Path, overlay: Sequence[str]) -> tuple[Candidate, Candidate]
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the real data.")],
-    name: Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")],
-    fold: Annotated[int, typer.Option(min=0, max=4, help="Held out.")] = 0,
+    data: RealData,
+    name: SetName,
+    fold: Fold = 0,
     site: Annotated[str, typer.Option(help="Code of a site that is held out, in place of a fold.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the training and of the validation people.")] = 0,
+    seed: Seed = 0,
     work: Annotated[Path, typer.Option(help="Folder of the runs.")] = ROOT / "work" / "tumours",
     variant: Annotated[str, typer.Option(help="Name of a variant of the recipe, in the result's name.")] = "",
     option: Annotated[list[str] | None, typer.Option("--set", help="key=value of the configs, for a variant.")] = None,
@@ -153,7 +156,12 @@ def fitted_to(plain: Candidate, training: Any, classes: int) -> Candidate:
 def print_table(found: Mapping[str, Any]) -> None:
     """The result, for the console."""
     typer.echo(json.dumps({"network": found["network"], "plain": found["plain"]}))
-    for method, line in found["maps"].items():
+    print_maps(found["maps"])
+
+
+def print_maps(maps: Mapping[str, Mapping[str, Any]]) -> None:
+    """A line a map."""
+    for method, line in maps.items():
         classes = " ".join(f"{v:.3f}" for k, v in line.items() if k.startswith("pixel_ap_class"))
         dice = f"Dice {line['median_best_dice']:.3f}, at {line['share']:.2f} of {line['scale']} {line['median_fixed_dice']:.3f}"
         typer.echo(f"{method:55s} AP {line['pixel_ap']:.3f} ({classes}) pointing {line['pointing']:.2f} {dice}")

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from common import RESULTS, ROOT, environment, table, write_json
+from common import RESULTS, ROOT, RealData, environment, table, write_json
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 from tumour_scores import OURS, RIVAL, maps_of, peers_of
@@ -72,7 +72,7 @@ def rows(ours: Candidate, peers: PeerMaps, prepare: Any, check: CheckInputd, dat
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the real data.")],
+    data: RealData,
     plain: Annotated[Path, typer.Option(help="Weights of the plain CNN of the same run.")],
     weights: Annotated[Path, typer.Option(help="Ours.")] = ROOT / "bundle" / "models" / NAME / "model.pt",
 ) -> None:

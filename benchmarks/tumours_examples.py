@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from common import ROOT, write_json
+from common import ROOT, RealData, write_json
 from tumours import CLASSES
 
 NAME = "brain_tumor_t1ce"
@@ -34,7 +34,7 @@ def chosen(rows: list[dict[str, str]], each: int) -> list[dict[str, str]]:
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the real data.")],
+    data: RealData,
     output: Annotated[Path, typer.Option(help="Folder of the examples.")] = ROOT / "examples" / "brain_tumours",
     each: Annotated[int, typer.Option(min=1, help="Slices of each class.")] = 4,
 ) -> None:

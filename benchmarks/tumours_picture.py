@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from common import ROOT
+from common import ROOT, RealData
 from matplotlib.figure import Figure
 from tqdm import tqdm
 from tumour_scores import OURS, RIVAL, maps_of, peers_of
-from tumours import dataset_of, overlays, trained
+from tumours import SetName, dataset_of, overlays, trained
 
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.figures import draw_map, figure_image
@@ -53,8 +53,8 @@ def worst(data: list[dict[str, Any]], ours: Candidate, count: int) -> list[int]:
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the real data.")],
-    name: Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")],
+    data: RealData,
+    name: SetName,
     output: Annotated[Path, typer.Option(help="PNG file.")],
     fold: Annotated[int, typer.Option(help="Held out.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the run.")] = 0,

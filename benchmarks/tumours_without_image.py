@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from common import RESULTS, environment, write_json
+from common import RESULTS, RealData, environment, write_json
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -53,7 +53,7 @@ def told(rows: Sequence[Mapping[str, str]], name: str, columns: Sequence[str], f
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the real data.")],
+    data: RealData,
     output: Annotated[Path, typer.Option(help="JSON file.")] = RESULTS / "tumours" / "without_image.json",
 ) -> None:
     """Print and write what each column tells, fold by fold."""

@@ -20,7 +20,7 @@ import nibabel as nib
 import numpy as np
 import torch
 import typer
-from common import RESULTS, ROOT, environment, fill, table, write_json
+from common import RESULTS, ROOT, RealData, environment, fill, table, write_json
 from scipy.ndimage import gaussian_filter
 
 from hrcam_monai.brain import NoBrainError, brain_mask
@@ -118,7 +118,7 @@ def tables(content: Mapping[str, Any]) -> str:
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of the real data.")],
+    data: RealData,
     work: Annotated[Path, typer.Option(help="Folder of what is made.")] = ROOT / "work" / "whole_heads",
 ) -> None:
     """Run, print both tables and put them into docs/whole_heads.md, and write benchmarks/results/whole_heads.json."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 
-import torch.nn.functional as F
 from monai.networks.nets import DenseNet121, EfficientNetBN
 from torch import Tensor, nn
 
@@ -25,18 +25,15 @@ class PlainClassifier(Peer):
         self.network = self.made(classes)
         self.readers: list[MapFunction] = []  # of a copy, which keeps the hooks
 
+    @abstractmethod
     def made(self, classes: int) -> nn.Module:
-        raise NotImplementedError
+        """The classifier, its weights drawn anew."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x).float()
 
     def stages(self) -> list[Stage]:
         return [Stage(self.network, self.label_loss, epochs=10, lr=0.001)]
-
-    def label_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
-        """Cross entropy of the image's label."""
-        return F.cross_entropy(self(x), label)
 
     def maps(self, x: Tensor, label: int) -> dict[str, Tensor]:
         """Of the network as it is at the first call."""

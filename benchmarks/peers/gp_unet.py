@@ -43,10 +43,6 @@ class GPUNet(Peer):
     def stages(self) -> list[Stage]:
         return [Stage(self.network, self.label_loss, epochs=10, lr=0.003)]
 
-    def label_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
-        """Cross entropy of the image's label."""
-        return F.cross_entropy(self(x), label)
-
     def maps(self, x: Tensor, label: int) -> dict[str, Tensor]:
         """The class's map, as in the paper, and what it has above the other classes' mean: softmax sees differences alone."""
         found = self.class_maps(x)

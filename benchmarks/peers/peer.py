@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 # images [B, 1, X, Y], labels [B], masks [B, 1, X, Y] in [0, 1] (None for a network that learns from labels) -> a scalar
@@ -30,7 +32,7 @@ class Stage:
     lr: float
 
 
-class Peer(nn.Module):
+class Peer(nn.Module, ABC):
     """A network with maps of its own, or with maps that a library makes of it.
 
     Attributes:
@@ -66,10 +68,14 @@ class Peer(nn.Module):
         """Log-odds of the findings [B, findings] -> logits [B, classes]: that of the class that is no finding is zero."""
         return scores if self.reference is None else torch.cat([torch.zeros_like(scores[:, :1]), scores], dim=1)
 
+    def label_loss(self, x: Tensor, label: Tensor, masks: Tensor | None) -> Tensor:
+        """Cross entropy of the image's label."""
+        return F.cross_entropy(self(x), label)
+
+    @abstractmethod
     def stages(self) -> list[Stage]:
         """How it is trained, stage by stage."""
-        raise NotImplementedError
 
+    @abstractmethod
     def maps(self, x: Tensor, label: int) -> dict[str, Tensor]:
         """Named maps of a finding: [B, 1, X, Y] -> each [B, 1, X, Y]."""
-        raise NotImplementedError

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from monai.data import DataLoader, set_rnd
+from monai.data import DataLoader
 from torch import nn
 from tqdm import tqdm
 
-from hrcam_monai.engines.resuming import epoch_seed
+from hrcam_monai.engines.resuming import epoch_seed, seed_epoch
 from hrcam_monai.seeds.handler import SEEDS
 from hrcam_monai.utils.files import write_tensors
 from peers.peer import Peer, Stage
@@ -67,7 +65,7 @@ def train_stage(
     first = done["epoch"] if done["stage"] == number else 0
     for epoch in range(first, stage.epochs):
         start = time.process_time()
-        seed_epoch(loader, epoch_seed(seed, number, epoch))
+        seed_epoch(loader.dataset, epoch_seed(seed, number, epoch))
         peer.train()
         for batch in tqdm(loader, desc=f"{peer.title}, stage {number + 1}, epoch {epoch + 1} of {stage.epochs}", leave=False):
             optimizer.zero_grad()
@@ -86,11 +84,3 @@ def train_stage(
         done |= {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
         write_tensors(done, path)
     return done
-
-
-def seed_epoch(loader: DataLoader, value: int) -> None:
-    """Shuffling and augmentation draw from these."""
-    random.seed(value)
-    np.random.seed(value)
-    torch.manual_seed(value)
-    set_rnd(loader.dataset, value)

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from monai.data import set_rnd
 from monai.handlers import CheckpointSaver, EarlyStopHandler
 
-__all__ = ["SeededEpochs", "ValidationMemory", "epoch_seed"]
+__all__ = ["SeededEpochs", "ValidationMemory", "epoch_seed", "seed_epoch"]
 
 
 def epoch_seed(seed: int, stage: int, epoch: int) -> int:
@@ -23,6 +23,14 @@ def epoch_seed(seed: int, stage: int, epoch: int) -> int:
         True
     """
     return int(np.random.SeedSequence([seed, stage, epoch]).generate_state(1)[0])
+
+
+def seed_epoch(dataset: Any, value: int) -> None:
+    """Let python, numpy, torch and a dataset's random transforms draw from this seed."""
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)  # sampling, workers, flips and mixtures draw from torch
+    set_rnd(dataset, value)
 
 
 class SeededEpochs:
@@ -41,11 +49,8 @@ class SeededEpochs:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        value = epoch_seed(self.seed, self.stage, engine.state.epoch)
-        random.seed(value)
-        np.random.seed(value)
-        torch.manual_seed(value)  # sampling, workers, flips and mixtures draw from torch
-        set_rnd(engine.data_loader.dataset, value)  # type: ignore[attr-defined]
+        dataset = engine.data_loader.dataset  # type: ignore[attr-defined]
+        seed_epoch(dataset, epoch_seed(self.seed, self.stage, engine.state.epoch))
         # a gradient left from the stage before, which a resumed run has not, would let weights decay that the loss never sees
         engine.optimizer.zero_grad(set_to_none=True)  # type: ignore[attr-defined]
 

@@ -185,8 +185,9 @@ def groups(results: Sequence[Result]) -> list[list[str]]:
         slices = [o["slices"] for o in of]
         mean, ratio_ = (float(np.average([o[key] for o in of], weights=slices)) for key in ("pixel_ap", "ratio"))
         low, high = min(o["pixel_ap_ci95"][0] for o in of), max(o["pixel_ap_ci95"][1] for o in of)
-        people = str(sum(o["people"] for o in of))
-        rows.append([part, str(sum(slices)), people, f"{mean:.3f}", f"{low:.3f} to {high:.3f}", f"{ratio_:.2f}"])
+        once = {r["fold"]: r["by"][part] for r in results if part in r.get("by", {})}.values()  # seeds share their people
+        counts = [str(sum(o[key] for o in once)) for key in ("slices", "people")]
+        rows.append([part, *counts, f"{mean:.3f}", f"{low:.3f} to {high:.3f}", f"{ratio_:.2f}"])
     return rows
 
 

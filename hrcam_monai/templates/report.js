@@ -58,8 +58,8 @@ async function addMap() {
   if (layers.map) viewer.removeVolume(layers.map);
   delete layers.map;
   const map = subject.maps[$("class").value];
-  if (!moved) $("threshold").value = map.share;
   if (map.image) {
+    if (!moved) $("threshold").value = map.share;
     await addLayer("map", map.image, { colormap: $("map-colour").value, cal_min: 0, cal_max: map.top });
     layers.map.colormapType = niivue.COLORMAP_TYPE.ZERO_TO_MAX_TRANSPARENT_BELOW_MIN;
   }

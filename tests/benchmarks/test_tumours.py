@@ -100,6 +100,12 @@ def test_targets_are_met_and_missed_by_the_numbers(results):
     assert found["pointing"] == ["0.805 [0.800, 0.810]", "no"]
 
 
+def test_people_of_two_seeds_are_counted_once(results):
+    found = tumours_table.results_of("glioma_flair", results)
+    again = [{**r, "seed": 1} for r in found]
+    assert tumours_table.groups(found + again) == tumours_table.groups(found)
+
+
 def test_steps_are_shown_where_all_of_them_have_results(results):
     found = tumours_table.steps("glioma_flair", results)
     assert [row[1] for row in found] == ["0.705", "0.805", ""]

@@ -30,7 +30,9 @@ def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = (), c
         FileNotFoundError: no such weights or overlay.
     """
     name, weights, listed = _parts(spec)
-    parser = _config(bundle_root, weights, [*overlays, *listed])
+    named = [*overlays, *listed]
+    parser = _config(bundle_root, weights, named)
+    weights = weights_file(weights)
     if classes is not None:
         parser["classes"] = list(classes)
     whole = "head.weight" in read_weights(weights)
@@ -44,19 +46,22 @@ def load_candidate(bundle_root: Path, spec: str, overlays: Sequence[str] = (), c
 
 
 def _parts(spec: str) -> tuple[str, Path, list[str]]:
-    """Name, file of weights and overlays of `NAME=WEIGHTS[:OVERLAY[,OVERLAY]]`."""
+    """Name, weights and overlays of `NAME=WEIGHTS[:OVERLAY[,OVERLAY]]`."""
     name, _, rest = spec.partition("=")
     file, _, listed = rest.partition(":")
     if not name or not file:
         raise ValueError(f"network '{spec}' is not of the form NAME=WEIGHTS[:OVERLAY].")
     overlays = [o for o in listed.split(",") if o]
-    return name, weights_file(file), overlays
+    return name, Path(file), overlays
 
 
 def _config(bundle_root: Path, weights: Path, overlays: Sequence[str], **options: Any) -> ConfigParser:
     """The evaluation's config: laid over by what is named, or else as weights with a record were trained."""
-    if overlays or not settings_file(weights).is_file():
+    if overlays:
         return bundle_parser(bundle_root, overlays, **options)
+    weights = weights_file(weights)
+    if not settings_file(weights).is_file():
+        return bundle_parser(bundle_root, (), **options)
     parser = fitting_parser(weights, bundle_root, workflow="evaluate")
     for key, value in options.items():
         parser[key] = value
@@ -84,7 +89,7 @@ def compare(
     classes = load_manifest(dataset_dir).classes
     candidates = [load_candidate(bundle_root, spec, overlays, classes) for spec in networks]
     told: dict[str, Any] = {"dataset_dir": str(dataset_dir), "output_dir": str(output_dir), "split": split, "classes": classes}
-    alone = [weights for _, weights, own in map(_parts, networks) if not own]
+    alone = [weights_file(weights) for _, weights, own in map(_parts, networks) if not own]
     recorded = [weights for weights in alone if settings_file(weights).is_file()]
     first = recorded[0] if recorded and not overlays else None
     parser = _config(bundle_root, first, (), **told) if first else bundle_parser(bundle_root, overlays, **told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ __all__ = [
     "wait",
 ]
 
+# s, at the end of a run: gloo's threads need Python's lock to free what they gathered, and torch 2.13 may join them holding it
+GRACE = 0.1
+
 
 def local_device() -> torch.device:
     """The GPU of this process, or the CPU."""
@@ -45,6 +49,7 @@ def stop() -> None:
     """Leave the process group together: a process that left early would strand one still in a collective."""
     if dist.is_initialized():
         wait()
+        time.sleep(GRACE)
         dist.destroy_process_group()
 
 

@@ -140,5 +140,5 @@ class SubjectMetric(CumulativeIterationMetric):
 
     def aggregate(self) -> Summary:
         """Mean over all subjects seen since `reset`, of all processes, with its interval."""
-        values = self.get_buffer()
+        values = self.get_buffer()  # type: ignore[no-untyped-call]
         return summarize([] if values is None else values, self.samples, self.seed)

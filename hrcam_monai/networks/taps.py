@@ -115,11 +115,11 @@ def record(
             here = wanted in (None, calls[0])
             mode = Watch(function, lambda n, output: keep(tap, output) if here and n == inner else None)
             open_.append(mode)
-            mode.__enter__()
+            mode.__enter__()  # type: ignore[no-untyped-call]
 
         def leave(_module: nn.Module, _inputs: object, output: object) -> None:
             if function:
-                open_.pop().__exit__(None, None, None)
+                open_.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
             else:
                 calls[0] += 1
                 if wanted in (None, calls[0]):

@@ -25,7 +25,7 @@ from hrcam_monai.data.manifest import CRUS, LEFT, RIGHT
 from hrcam_monai.data.reading import read_nifti
 from hrcam_monai.data.sidecar import read_sidecar
 from hrcam_monai.prepare.inputs import Choice
-from hrcam_monai.prepare.run import prepare
+from hrcam_monai.prepare.run import prepare_cohort
 from hrcam_monai.prepare.steps import Steps
 from hrcam_monai.utils.csv_files import read_csv
 
@@ -61,9 +61,9 @@ def tumours(work: Path) -> Path:
     """A cohort of what `prepare` makes of them, with their lesions; the DICOM series has none."""
     gliomas, others, series = work / "prepared", work / "prepared_whole_head", work / "prepared_dicom"
     # the gliomas come as z-scores, of which a bias field cannot be taken out
-    prepare(Choice(work / "bids", brain_masks=str(work / "brains" / "{subject}.nii.gz")), gliomas, Steps(n4=False), None)
-    prepare(Choice(work / "bids_whole_head"), others, Steps(strip="never"), None)
-    prepare(Choice(work / "dicom"), series, Steps(strip="never"), None)
+    prepare_cohort(Choice(work / "bids", brain_masks=str(work / "brains" / "{subject}.nii.gz")), gliomas, Steps(n4=False), None)
+    prepare_cohort(Choice(work / "bids_whole_head"), others, Steps(strip="never"), None)
+    prepare_cohort(Choice(work / "dicom"), series, Steps(strip="never"), None)
     cohort, entries = work / "cohort", []
     cohort.mkdir(exist_ok=True)
     for image in sorted(path for folder in (gliomas, others, series) for path in (folder / "images").glob("*.nii.gz")):
@@ -93,7 +93,7 @@ def slab(data: Path, work: Path) -> Path:
     regions[tuple(index.T)] = np.where(x < np.median(x), LEFT, RIGHT)
     nib.save(nib.Nifti1Image(regions, atlas.affine), drawn / "sub-slab.nii.gz")
     cohort, steps = work / "slab", Steps(roi=MIDBRAIN)
-    prepare(Choice(work / "slab_bids", suffix="NM", regions=str(drawn)), cohort, steps, None)
+    prepare_cohort(Choice(work / "slab_bids", suffix="NM", regions=str(drawn)), cohort, steps, None)
     image = "images/sub-slab.nii.gz"
     record = read_sidecar(cohort / image)
     typer.echo(f"slab: midbrain at {record['roi']}, similarity {record['similarity']}")

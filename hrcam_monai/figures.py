@@ -15,7 +15,7 @@ from sklearn.metrics import roc_curve
 
 from hrcam_monai.metrics.cohort import finding_groups, told_from
 from hrcam_monai.utils.classes import Classes
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import atomic_write
 
 __all__ = ["draw_map", "evaluation_figure", "figure_image", "map_panel"]
 
@@ -105,5 +105,5 @@ def evaluation_figure(rows: Sequence[dict[str, Any]], classes: Classes, path: st
     else:
         right.axis("off")
         right.text(0.5, 0.5, "no masks: localisation not scored", ha="center")
-    with whole(Path(path)) as partial:
+    with atomic_write(Path(path)) as partial:
         figure.savefig(partial, dpi=110)

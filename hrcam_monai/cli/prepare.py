@@ -69,8 +69,7 @@ def prepare(
     """Make a folder of DICOM, BIDS or listed files ready: images, a sidecar each, and a manifest with splits by subject."""
     from hrcam_monai.prepare.inputs import Choice
     from hrcam_monai.prepare.listing import Columns
-    from hrcam_monai.prepare.run import iterations_of
-    from hrcam_monai.prepare.run import prepare as run
+    from hrcam_monai.prepare.run import iterations_of, prepare_cohort
     from hrcam_monai.prepare.steps import Steps
     from hrcam_monai.prepare.study import Study
 
@@ -87,5 +86,5 @@ def prepare(
         n4, iterations_of(iterations), register, spacing, min_similarity, "never" if keep_skull else strip, roi, finest_knots
     )
     study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
-    path = run(choice, output, steps, None if unlabelled else study, workers)
+    path = prepare_cohort(choice, output, steps, None if unlabelled else study, workers)
     typer.echo(f"prepared: {path}")

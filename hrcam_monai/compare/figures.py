@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from hrcam_monai.figures import draw_map
 from hrcam_monai.metrics.measures import LOCALIZATION
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import atomic_write
 
 __all__ = ["comparison_panel", "summary_figure"]
 
@@ -38,7 +38,7 @@ def comparison_panel(image: np.ndarray, mask: np.ndarray, maps: Mapping[str, np.
         ax.set_title(name.replace("TorchCAM ", "").replace("MONAI ", ""), fontsize=8)
     for ax in axes[count:]:
         ax.axis("off")
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=90)
 
 
@@ -58,5 +58,5 @@ def summary_figure(summary: Mapping[str, Any], path: Path) -> None:
         ax.errorbar(means, places, xerr=ends, fmt="none", color="black", linewidth=0.8)
         ax.set(title=LOCALIZATION[key].told, xlim=(0, None))
         ax.set_yticks(places, [x["method"] for x in lines], fontsize=7)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=110)

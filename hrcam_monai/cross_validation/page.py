@@ -8,6 +8,8 @@ from typing import Any
 from hrcam_monai.metrics.measures import CLASSIFICATION, cells, columns
 from hrcam_monai.utils.tables import interval, table
 
+__all__ = ["markdown"]
+
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """The page: predictions, differences to the baselines, folds, localisation, and what was left out."""

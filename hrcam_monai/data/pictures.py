@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import atomic_write
 
 __all__ = [
     "AFFINE",
@@ -150,5 +150,5 @@ def write_picture(array: np.ndarray, path: Path) -> None:
 def _save(picture: Image.Image, path: Path) -> None:
     stream = io.BytesIO()  # Pillow itself writes TIFF past a full disk without a word
     picture.save(stream, Image.registered_extensions()[path.suffix])
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(stream.getvalue())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import atomic_write
 
 __all__ = ["draw_alignment", "draw_map"]
 
@@ -18,7 +18,7 @@ BOUNDARY = 0.5  # between brain and outside, of the template's mask
 def _save(display: Any, figure: Any, path: Path) -> None:
     from matplotlib import pyplot as plt
 
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         display.savefig(partial, dpi=110)
     display.close()
     plt.close(figure)

@@ -7,6 +7,8 @@ from typing import Any
 
 from hrcam_monai.utils.tables import interval, table
 
+__all__ = ["markdown"]
+
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """The page: groups and their sides, peaks of each map, how it was made."""

@@ -45,7 +45,7 @@ class EpochLines:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.tell)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.log_epoch)
         if self.validator is not None:
             self.validator.add_event_handler(Events.COMPLETED, self.validated)
 
@@ -58,7 +58,7 @@ class EpochLines:
     def validated(self, validator: Engine) -> None:
         self.metrics = dict(validator.state.metrics)
 
-    def tell(self, engine: Engine) -> None:
+    def log_epoch(self, engine: Engine) -> None:
         """Log the line."""
         epoch = engine.state.epoch
         text = f"{self.stage}, epoch {epoch} of {engine.state.max_epochs}: loss {sum(self.losses) / len(self.losses):.4f}"

@@ -15,7 +15,7 @@ from monai.inferers import Inferer
 from hrcam_monai.data.writing import write_volume
 from hrcam_monai.figures import map_panel
 from hrcam_monai.networks.modes import evaluating
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -106,7 +106,7 @@ class HRCAMHandler:
             write_volume(heat.astype(np.float32), affine, self.folder / f"{stem}.nii.gz")
         panel = map_panel(image[0].float().cpu().numpy(), heat, title=f"{name}, class {index}, epoch {epoch}")
         if self.png:
-            with whole(self.folder / f"{stem}.png") as partial:
+            with atomic_write(self.folder / f"{stem}.png") as partial:
                 panel.save(partial)
         if self.writer is not None:
             self.writer.add_image(f"maps/{name}", np.asarray(panel), epoch, dataformats="HWC")

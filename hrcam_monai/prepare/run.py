@@ -30,13 +30,13 @@ from hrcam_monai.prepare.subject import discard, try_subject
 from hrcam_monai.utils.environment import cpu_cores
 from hrcam_monai.utils.files import write_json
 
-__all__ = ["iterations_of", "prepare", "repeated", "run", "tell"]
+__all__ = ["iterations_of", "log_records", "prepare_cohort", "repeated", "run"]
 
 logger = logging.getLogger(__name__)
 FARTHEST = 130.0  # mm from the origin that a point of the template may lie along an axis
 
 
-def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | None, workers: int | None = None) -> Path:
+def prepare_cohort(choice: Choice, output: str | Path, steps: Steps, study: Study | None, workers: int | None = None) -> Path:
     """Write images, label images and `manifest.json` into `output`; a second call does only what is missing or has changed.
 
     Args:
@@ -54,7 +54,7 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
         SystemExit: status 1 at the end, if a subject could not be prepared; see failures.csv.
 
     Example:
-        >>> manifest = prepare(Choice(Path("my_bids"), match="ce-gd"), "my_study", Steps(), Study())  # doctest: +SKIP
+        >>> manifest = prepare_cohort(Choice(Path("my_bids"), match="ce-gd"), "my_study", Steps(), Study())  # doctest: +SKIP
     """
     choice, out = replace(choice, source=choice.source.expanduser().absolute()), Path(output).absolute()
     _check_steps(steps)
@@ -80,7 +80,7 @@ def prepare(choice: Choice, output: str | Path, steps: Steps, study: Study | Non
         discard(out, failure.subject)
         failures.add(failure.subject, failure.file, failure.error)
     records = [r for r in records if r["subject"] not in {f.subject for f in useless}]
-    tell(records)
+    log_records(records)
     path = out / "images"
     if enrolled is not None:
         path = out / "manifest.json"
@@ -163,7 +163,7 @@ def repeated(records: Sequence[Mapping[str, Any]]) -> list[Failure]:
     ]
 
 
-def tell(records: Sequence[Mapping[str, Any]]) -> None:
+def log_records(records: Sequence[Mapping[str, Any]]) -> None:
     """Remarks, and the registrations to look at first."""
     for record in records:
         if record["remark"]:

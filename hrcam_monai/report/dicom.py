@@ -24,11 +24,13 @@ from hrcam_monai.data.series import PATIENT, prepared_slices, slice_spacing, sou
 from hrcam_monai.handlers.predictions import read_predictions
 from hrcam_monai.input_check import is_unlike
 from hrcam_monai.utils.classes import Classes
-from hrcam_monai.utils.files import OutputError, whole
+from hrcam_monai.utils.files import OutputError, atomic_write
 
 if TYPE_CHECKING:
     from highdicom.pm import ParametricMap
     from highdicom.seg import Segmentation
+
+__all__ = ["parametric_map", "segmentation", "write_dicom"]
 
 logger = logging.getLogger(__name__)
 logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
@@ -261,7 +263,7 @@ def write_dicom(output_dir: str | Path, keep_patient: bool = False, source: str 
             for kind, derived in objects.items():
                 if is_unlike(row):
                     derived.SeriesDescription = f"UNLIKE TRAINING SCANS {derived.SeriesDescription}"[:64]
-                with whole(targets[kind]) as partial:
+                with atomic_write(targets[kind]) as partial:
                     derived.save_as(partial, enforce_file_format=True)
         except OutputError:
             raise

@@ -13,7 +13,9 @@ from hrcam_monai.data.pictures import read_picture
 from hrcam_monai.figures import map_panel
 from hrcam_monai.report.scene import Scene
 from hrcam_monai.transforms.thresholds import Threshold, evidence_range
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import atomic_write
+
+__all__ = ["draw_picture", "draw_scene"]
 
 
 def draw_scene(scene: Scene, title: str, path: Path) -> None:
@@ -40,7 +42,7 @@ def draw_scene(scene: Scene, title: str, path: Path) -> None:
     for outlined, colour in ((scene.head if scene.stripped else None, "deepskyblue"), (scene.mask, "cyan")):
         if outlined is not None and outlined.any():
             drawn.add_contours(scene.image(outlined.astype(np.float32)), levels=[0.5], colors=colour, linewidths=0.7)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         drawn.savefig(partial)
     plt.close(figure)
 
@@ -52,5 +54,5 @@ def draw_picture(file: str, heat: Path, title: str, threshold: Threshold, mask: 
     values = torch.from_numpy(drawn[1].copy())
     of = evidence_range(values, torch.ones_like(values, dtype=torch.bool), *threshold)  # air of pictures is seldom 0
     panel = map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, of.middle, of.share)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         panel.save(partial)

@@ -33,6 +33,8 @@ from hrcam_monai.utils.distributed import is_main_process
 from hrcam_monai.utils.files import write_text, writing
 from hrcam_monai.utils.templates import render
 
+__all__ = ["sentence", "write_report"]
+
 logger = logging.getLogger(__name__)
 ORDINARY = (AS_TRAINED, AS_IT_CAME)  # what need not be said
 PROBABILITY = "probability_"  # of each class, in predictions.csv
@@ -58,11 +60,11 @@ class Line:
     view: str
 
 
-def masks_of(source: str | Path | None) -> dict[str, str]:
+def _masks_of(source: str | Path | None) -> dict[str, str]:
     """Of each image of a manifest the file of its mask, if a person has drawn one; none of any other source.
 
     Example:
-        >>> masks_of("a_folder_of_scans")
+        >>> _masks_of("a_folder_of_scans")
         {}
     """
     path = manifest_path(source) if source is not None else None
@@ -72,7 +74,7 @@ def masks_of(source: str | Path | None) -> dict[str, str]:
     return {entry["image"]: entry["mask"] for entry in listed if "mask" in entry}
 
 
-def map_threshold(folder: Path) -> Threshold:
+def _map_threshold(folder: Path) -> Threshold:
     """From which value on a map counts, as inference was told."""
     try:
         settings = json.loads((folder / "settings.json").read_text())
@@ -117,7 +119,7 @@ def write_report(output_dir: str | Path, max_viewers: int | None = None, source:
     path = folder / "report.html"
     if not is_main_process():
         return path
-    rows, masks, threshold = read_predictions(folder), masks_of(source), map_threshold(folder)
+    rows, masks, threshold = read_predictions(folder), _masks_of(source), _map_threshold(folder)
     lines: list[Line] = []
     for row in tqdm(rows, desc="report", unit="subject"):
         room = max_viewers is None or sum(line.view == "volume" for line in lines) < max_viewers

@@ -14,6 +14,8 @@ from scipy.ndimage import affine_transform
 
 from hrcam_monai.transforms.thresholds import HALF_WAY, Range, Threshold, evidence_range
 
+__all__ = ["Heat", "Scene", "make_scene", "on_grid", "own_grid"]
+
 VOXELS = 1_500_000  # at most, of what is shown: a subject must still load at once
 COARSER = 1.02  # step in the search for voxels large enough
 
@@ -92,14 +94,14 @@ def own_grid(scan: SpatialImage, voxels: int = VOXELS) -> tuple[tuple[int, ...],
     return tuple(map(int, kept)), grid
 
 
-def straight(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+def _straight(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """The affine of a grid as if its scan had been taken straight: its own planes, its middle where it was.
 
     Cut along the world's axes, a thin slab shows as slanted strips.
 
     Example:
         >>> tilted = nib.affines.from_matvec(nib.eulerangles.euler2mat(x=0.3) * 2, [1, 2, 3])
-        >>> straight((4, 4, 4), tilted).diagonal()
+        >>> _straight((4, 4, 4), tilted).diagonal()
         array([2., 2., 2., 1.])
     """
     plain = np.diag([*voxel_sizes(affine), 1.0])
@@ -151,7 +153,7 @@ def make_scene(
     drawn = None
     if mask is not None:
         drawn = on_grid(nib.Nifti1Image((np.asarray(mask.dataobj) > 0).astype(np.uint8), mask.affine), shape, grid, order=0) > 0
-    return Scene(on_grid(scan, shape, grid), straight(shape, grid), heats, shown, head, brain is not None, drawn)
+    return Scene(on_grid(scan, shape, grid), _straight(shape, grid), heats, shown, head, brain is not None, drawn)
 
 
 def on_grid(image: SpatialImage, shape: tuple[int, ...], affine: np.ndarray, order: int = 1, outside: float = 0.0) -> np.ndarray:

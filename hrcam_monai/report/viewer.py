@@ -22,6 +22,8 @@ from nibabel.affines import apply_affine
 from hrcam_monai.report.scene import Heat, Scene
 from hrcam_monai.utils.files import write_text
 
+__all__ = ["nifti", "niivue_module", "write_subject", "write_viewer"]
+
 PACKAGE = "ipyniivue"
 WINDOW = (1.0, 99.5)  # percentiles of the head between which a scan goes from black to white
 MODULE = re.compile(r'"([\w.!~*\'()%-]{100000,})"')  # a string as long as a module, percent-encoded
@@ -74,10 +76,10 @@ def write_viewer(folder: Path) -> None:
 
 def write_subject(scene: Scene, path: Path) -> None:
     """What the viewer shows of a subject, as a script."""
-    write_text(path, f"window.SUBJECT = {json.dumps(layers(scene))};\n")
+    write_text(path, f"window.SUBJECT = {json.dumps(_layers(scene))};\n")
 
 
-def layers(scene: Scene) -> dict[str, Any]:
+def _layers(scene: Scene) -> dict[str, Any]:
     """What the viewer shows: images as compressed NIfTI in base64, of grids and values alone.
 
     Returns:

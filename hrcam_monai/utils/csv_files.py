@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai.utils.files import whole, writing
+from hrcam_monai.utils.files import atomic_write, writing
 
 __all__ = ["append_csv", "read_csv", "write_csv"]
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), form: str = ".6f") -> None:
     """A CSV file of these rows, whole or not at all; see `append_csv`."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         append_csv(partial, rows, columns, form)
 
 

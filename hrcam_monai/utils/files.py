@@ -12,7 +12,17 @@ from typing import Any
 
 import torch
 
-__all__ = ["OutputError", "beside", "file_hash", "files_hash", "whole", "write_json", "write_tensors", "write_text", "writing"]
+__all__ = [
+    "OutputError",
+    "atomic_write",
+    "beside",
+    "file_hash",
+    "files_hash",
+    "write_json",
+    "write_tensors",
+    "write_text",
+    "writing",
+]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, of a user's part of it, of the largest file allowed
 
@@ -42,7 +52,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     r"""A file to write in place of `path`, which takes its name at the end: an interrupted run leaves no half file behind.
 
     Its suffix is that of `path`; its name begins with a dot, as files do that no one looks for.
@@ -51,7 +61,7 @@ def whole(path: Path) -> Iterator[Path]:
         OutputError: it cannot be written; nothing of it stays.
 
     Example:
-        >>> with whole(Path("/tmp/table.csv")) as partial:
+        >>> with atomic_write(Path("/tmp/table.csv")) as partial:
         ...     _ = partial.write_text("subject\n")
     """
     partial = path.with_name(f".{path.name}")
@@ -71,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -81,7 +91,7 @@ def write_tensors(content: Any, path: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with whole(path) as partial, partial.open("wb") as stream:  # torch itself, given a path, does not say what went wrong
+    with atomic_write(path) as partial, partial.open("wb") as stream:  # torch itself, given a path, does not say what went wrong
         try:
             torch.save(content, stream)
         except RuntimeError as error:

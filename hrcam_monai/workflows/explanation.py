@@ -21,7 +21,7 @@ from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.transforms import split_reading
 from hrcam_monai.transforms.thresholds import evidence_range
-from hrcam_monai.utils.files import whole
+from hrcam_monai.utils.files import atomic_write
 from hrcam_monai.workflows.model_folder import find_bundle, fitting_parser, weights_file
 from hrcam_monai.workflows.model_settings import load_model
 
@@ -94,7 +94,7 @@ class Explanation:
                 writer(volume, filename=folder / f"{stem}_{name}")
             files.append(file)
         panel = folder / f"{stem}_{self.predicted}.png"
-        with whole(panel) as partial:
+        with atomic_write(panel) as partial:
             self.show().save(partial)
         return [*files, panel]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import hrcam_monai
-from hrcam_monai.utils.files import file_hash, whole, writing
+from hrcam_monai.utils.files import atomic_write, file_hash, writing
 
 __all__ = ["NAME", "build_package", "copy", "verify_package"]
 
@@ -136,7 +136,7 @@ def copy(source: Path, target: Path) -> None:
 def _zipped(folder: Path) -> Path:
     """The folder as a zip beside it, with the folder inside; the same content gives the same bytes."""
     path = folder.with_suffix(".zip")
-    with whole(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+    with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             info = zipfile.ZipInfo(file.relative_to(folder.parent).as_posix(), STAMP)
             info.external_attr = 0o644 << 16

@@ -17,7 +17,7 @@ from PIL import Image
 from hrcam_monai.data import ManifestError, load_manifest
 from hrcam_monai.data.itk_images import itk_types
 from hrcam_monai.prepare.inputs import Choice
-from hrcam_monai.prepare.run import iterations_of, prepare
+from hrcam_monai.prepare.run import iterations_of, prepare_cohort
 from hrcam_monai.prepare.steps import Steps
 from hrcam_monai.prepare.study import Study
 from tests.data.dicom import write_series
@@ -71,7 +71,7 @@ def failures(folder: Path) -> dict[str, str]:
 def run(source, output, steps=PLAIN, workers=1, unlabelled=False, **options):
     files = {f.name: options.pop(f.name) for f in fields(Choice) if f.name in options}
     study = None if unlabelled else Study(**{"split": (1, 1, 1), **options})
-    return prepare(Choice(source, **files), output, steps, study, workers)
+    return prepare_cohort(Choice(source, **files), output, steps, study, workers)
 
 
 def test_bids_to_a_manifest(bids, tmp_path):
@@ -386,7 +386,7 @@ def flat(tmp_path):
 
 def test_a_flat_folder_and_a_table_become_a_manifest_of_people(tmp_path, flat):
     choice = Choice(flat, table=tmp_path / "labels.csv")
-    made = prepare(choice, tmp_path / "out", Steps(), Study(split=(2, 1, 1), reference="well"), workers=1)
+    made = prepare_cohort(choice, tmp_path / "out", Steps(), Study(split=(2, 1, 1), reference="well"), workers=1)
     manifest = load_manifest(made)
     entries = manifest.all_items()
     assert manifest.classes == ["well", "ill"]
@@ -397,7 +397,7 @@ def test_a_flat_folder_and_a_table_become_a_manifest_of_people(tmp_path, flat):
     ill = next(e for split in manifest.entries.values() for e in split if e["image"].endswith("img1.png"))
     np.testing.assert_array_equal(np.asarray(Image.open(ill["mask"])) > 0, np.eye(30, 20) > 0)
     before = digest(tmp_path / "out")
-    prepare(choice, tmp_path / "out", Steps(), Study(split=(2, 1, 1), reference="well"), workers=1)
+    prepare_cohort(choice, tmp_path / "out", Steps(), Study(split=(2, 1, 1), reference="well"), workers=1)
     assert digest(tmp_path / "out") == before
 
 
@@ -406,7 +406,7 @@ def test_a_flat_folder_of_volumes_goes_through_the_steps(tmp_path):
         save(tmp_path / "flat" / f"scan{i}.nii.gz", brain(i))
     lines = "\n".join(f"scan{i},{('ill', 'well')[i % 2]},{('training', 'validation', 'test')[i // 2]}" for i in range(6))
     (tmp_path / "labels.tsv").write_text("file,label,split\n" + lines)
-    made = prepare(Choice(tmp_path / "flat", table=tmp_path / "labels.tsv"), tmp_path / "out", PLAIN, Study(), workers=1)
+    made = prepare_cohort(Choice(tmp_path / "flat", table=tmp_path / "labels.tsv"), tmp_path / "out", PLAIN, Study(), workers=1)
     manifest = load_manifest(made)
     assert {split: [e["subject"] for e in listed] for split, listed in manifest.entries.items()} == {
         "training": ["scan0", "scan1"],
@@ -420,7 +420,7 @@ def test_floating_point_pictures_stay_as_they_are_and_so_do_their_masks(tmp_path
     Image.fromarray(values).save(flat / "img1.tif")
     table = tmp_path / "labels.csv"
     table.write_text(table.read_text().replace("img1.jpg", "img1.tif"))
-    made = prepare(Choice(flat, table=table), tmp_path / "out", Steps(), Study(split=(2, 1, 1)), workers=1)
+    made = prepare_cohort(Choice(flat, table=table), tmp_path / "out", Steps(), Study(split=(2, 1, 1)), workers=1)
     entry = next(e for s in load_manifest(made).entries.values() for e in s if "img1." in e["image"])
     np.testing.assert_array_equal(np.asarray(Image.open(entry["image"])), values)
     mask = Image.open(entry["mask"])
@@ -436,7 +436,7 @@ def test_what_cannot_be_used_of_a_flat_folder_is_listed(tmp_path, flat):
     table = tmp_path / "labels.csv"
     table.write_text(table.read_text().replace("img0.jpg,p0,well,\n", ""))
     with pytest.raises(SystemExit):
-        prepare(Choice(flat, table=table), tmp_path / "out", Steps(), Study(split=(2, 1, 1)), workers=1)
+        prepare_cohort(Choice(flat, table=table), tmp_path / "out", Steps(), Study(split=(2, 1, 1)), workers=1)
     told = {r["subject"]: r["error"] for r in csv.DictReader((tmp_path / "out" / "failures.csv").open())}
     assert set(told) == {"p9", "img0", "img1", "img2"}
     assert "no file 'gone.jpg'" in told["p9"]
@@ -448,4 +448,4 @@ def test_what_cannot_be_used_of_a_flat_folder_is_listed(tmp_path, flat):
 def test_a_person_in_two_folds_is_refused(tmp_path, flat):
     (tmp_path / "labels.csv").write_text("file,patient,label,split\nimg0,p0,ill,test\nimg1,p0,ill,training\nimg2,p1,well,test\n")
     with pytest.raises(ManifestError, match="'p0' is in several folds or in none; keep all files of a person in one"):
-        prepare(Choice(flat, table=tmp_path / "labels.csv"), tmp_path / "out", Steps(), Study(), workers=1)
+        prepare_cohort(Choice(flat, table=tmp_path / "labels.csv"), tmp_path / "out", Steps(), Study(), workers=1)

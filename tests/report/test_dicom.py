@@ -15,7 +15,7 @@ from hrcam_monai import __version__
 from hrcam_monai.data.reading import read_scan
 from hrcam_monai.data.series import source_slices
 from hrcam_monai.prepare.inputs import Choice
-from hrcam_monai.prepare.run import prepare
+from hrcam_monai.prepare.run import prepare_cohort
 from hrcam_monai.prepare.steps import Steps
 from hrcam_monai.report.dicom import parametric_map, segmentation, write_dicom
 from hrcam_monai.utils.csv_files import read_csv, write_csv
@@ -278,7 +278,7 @@ def test_what_prepare_made_of_dicom_goes_back(tmp_path):
         header.SeriesDescription, header.SeriesInstanceUID = "another contrast", "1.2.77"
         header.save_as(path)
     steps = Steps(n4=False, strip="never")
-    prepare(Choice(tmp_path / "dicom", series="another"), tmp_path / "scans", steps, study=None, workers=1)
+    prepare_cohort(Choice(tmp_path / "dicom", series="another"), tmp_path / "scans", steps, study=None, workers=1)
     scan = tmp_path / "scans" / "images" / "s.nii.gz"
     image, out = nib.load(scan), tmp_path / "out"
     inferred(out, scan, image, MARKED.T)

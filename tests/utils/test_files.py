@@ -12,13 +12,13 @@ from hrcam_monai.data.writing import write_volume
 from hrcam_monai.figures import evaluation_figure
 from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.csv_files import append_csv, read_csv
-from hrcam_monai.utils.files import OutputError, file_hash, whole, write_json, write_tensors, write_text
+from hrcam_monai.utils.files import OutputError, atomic_write, file_hash, write_json, write_tensors, write_text
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
     path = tmp_path / "a.nii.gz"
     (tmp_path / ".a.nii.gz").write_text("of a run that was killed")
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         assert not partial.exists()
         assert partial.name.endswith(".nii.gz")
         partial.write_text("first")
@@ -27,7 +27,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         partial.write_text("half")
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), whole(path) as partial:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as partial:
         broken_off(partial)
     assert path.read_text() == "first"
 

@@ -55,6 +55,19 @@ def results_of(name: str, folder: Path) -> list[Result]:
     return [json.loads(p.read_text()) for p in found]
 
 
+def spelled(done: Sequence[tuple[int, int]]) -> str:
+    """The folds and seeds of networks, in few words where every fold has every seed.
+
+    Example:
+        >>> spelled([(0, 0), (0, 1), (1, 0), (1, 1)])
+        'folds 0, 1, each with seeds 0, 1'
+    """
+    folds, seeds = (sorted(set(part)) for part in zip(*done, strict=True))
+    if len(done) == len(folds) * len(seeds) > 1:
+        return f"folds {', '.join(map(str, folds))}, each with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return ", ".join(f"fold {fold} seed {seed}" for fold, seed in done)
+
+
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """Mean over networks, and the lowest and highest."""
     low, mean, high = min(values), float(np.mean(values)), max(values)
@@ -204,7 +217,22 @@ def steps(name: str, folder: Path) -> list[list[str]]:
         own = [results[key] for key in common]
         f1 = float(np.mean([r[step.network]["macro_f1"] for r in own]))
         rows.append([step.what, *(f"{np.mean(column(own, step.method, key)):.3f}" for key in keys), f"{f1:.3f}"])
-    return [*rows, [f"of {', '.join(f'fold {fold} seed {seed}' for fold, seed in common)}", *[""] * 5]]
+    return [*rows, [f"of {spelled(common)}", *[""] * 5]]
+
+
+def sites(name: str, folder: Path) -> list[list[str]]:
+    """A line a hospital whose people were all held out: how they were classified, and what our map and the others find."""
+    rows = []
+    for path in sorted(folder.glob(f"{name}_[A-Z]*_*.json")):
+        result = json.loads(path.read_text())
+        if result.get("site") != path.stem.split("_")[-2]:
+            continue
+        of = result["maps"][OURS]
+        row = [result["site"], str(result["seed"]), f"{result['network']['auc']:.3f}", f"{result['network']['macro_f1']:.3f}"]
+        row += [f"{of[key]:.3f}" for key in SHOWN[:-1]]
+        rival = max(peers([result], True), key=lambda m: result["maps"][m]["pixel_ap"])
+        rows.append([*row, f"{of['pixel_ap'] / result['maps'][rival]['pixel_ap']:.2f} ({rival.removesuffix(ALIKE)})"])
+    return rows
 
 
 def networks_of(name: str, folder: Path) -> dict[str, list[Result]]:
@@ -244,9 +272,8 @@ def networks(name: str, folder: Path) -> str:
         rows += network_rows(title, of, shown_maps(of), key, len(done))
     head = ["network", "AUC" if key == "auc" else "macro F1", "parameters", "epochs", "minutes", "map", "pixel AP"]
     head += ["median Dice, best", "median Dice, fixed", "pointing", "energy inside"]
-    folds = ", ".join(f"fold {fold} seed {seed}" for fold, seed in done)
     commits = ", ".join(sorted({r["commit"] for of in found.values() for r in of}))
-    return f"{folds}; commits of the other networks {commits}.\n\n" + table(head, rows)
+    return f"{spelled(done)}; commits of the other networks {commits}.\n\n" + table(head, rows)
 
 
 def network_rows(title: str, results: Sequence[Result], named: Mapping[str, str], key: str, whole: int) -> list[list[str]]:
@@ -284,7 +311,7 @@ def section(name: str, folder: Path) -> str:
     first = results[0]
     machines = sorted({f"{r['machine']['cpu']}, {r['machine']['threads']} thread" for r in results})
     versions = ", ".join(f"{k} {v}" for k, v in first["versions"].items())
-    done = ", ".join(f"fold {r['fold']} seed {r['seed']}" for r in results)
+    done = spelled([(r["fold"], r["seed"]) for r in results])
     minutes = [r["minutes"] for r in results]
     head = ["map", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "energy inside"]
     head += [f"AP {c}" for c in CLASSES[name]] if len(CLASSES[name]) > 2 else []
@@ -298,6 +325,9 @@ def section(name: str, folder: Path) -> str:
     if led := steps(name, folder):
         head = ["step", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1"]
         text += "\n" + table(head, led)
+    if held := sites(name, folder):
+        head = ["site held out", "seed", "AUC", "macro F1", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing"]
+        text += "\n" + table([*head, "AP, ours / best other map, read as ours"], held)
     return text
 
 

@@ -109,8 +109,24 @@ def test_people_of_two_seeds_are_counted_once(results):
 def test_steps_are_shown_where_all_of_them_have_results(results):
     found = tumours_table.steps("glioma_flair", results)
     assert [row[1] for row in found] == ["0.705", "0.805", ""]
-    assert found[-1][0] == "of fold 0 seed 0, fold 1 seed 0"
+    assert found[-1][0] == "of folds 0, 1, each with seed 0"
     assert tumours_table.steps("brain_tumor_t1ce", results) == []
+
+
+def test_networks_are_spelled_out_where_a_fold_lacks_a_seed():
+    assert tumours_table.spelled([(0, 0), (0, 1), (1, 0)]) == "fold 0 seed 0, fold 0 seed 1, fold 1 seed 0"
+    assert tumours_table.spelled([(0, 0)]) == "fold 0 seed 0"
+
+
+def test_a_site_that_is_held_out_has_a_line_and_is_in_no_mean(results):
+    folds = tumours_table.results_of("glioma_flair", results)
+    assert tumours_table.sites("glioma_flair", results) == []
+    held = {**{k: v for k, v in folds[0].items() if k != "fold"}, "site": "HT"}
+    (results / "glioma_flair_HT_0.json").write_text(json.dumps(held))
+    assert tumours_table.results_of("glioma_flair", results) == folds
+    (line,) = tumours_table.sites("glioma_flair", results)
+    assert line[:5] == ["HT", "0", "1.000", "1.000", "0.800"]
+    assert line[-1] == "1.60 (TorchCAM LayerCAM, mean)"
 
 
 def test_the_page_is_filled_between_its_marks(results, tmp_path):
@@ -120,7 +136,7 @@ def test_the_page_is_filled_between_its_marks(results, tmp_path):
     tumours_table.main(page, results)
     text = page.read_text()
     assert "stale" not in text
-    assert "2 networks (fold 0 seed 0, fold 1 seed 0)" in text
+    assert "2 networks (folds 0, 1, each with seed 0)" in text
     assert "Not measured yet." in text
     tumours_table.main(page, results)
     assert page.read_text() == text

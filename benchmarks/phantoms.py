@@ -30,7 +30,7 @@ def compare_fold(folds: Path, fold: Path, config: Path) -> list[dict[str, Any]]:
     return list(read_csv(output / "per_subject.csv"))
 
 
-def paired_means(rows: list[dict[str, Any]], first: str, second: str, key: str) -> dict[str, float]:
+def mean_difference(rows: list[dict[str, Any]], first: str, second: str, key: str) -> dict[str, float]:
     """Mean of the first method's measure less the second's on the same subjects, with its 95 % bootstrap interval."""
     found = [{r["subject"]: float(r[key]) for r in rows if r["method"] == name and r[key]} for name in (first, second)]
     return summarize([found[0][s] - found[1][s] for s in sorted(found[0].keys() & found[1].keys())])._asdict()
@@ -51,10 +51,10 @@ def main(
     shown = [line for line in summary["localization"] if line["group"] == "all"]
     typer.echo(markdown(summary | {"localization": shown}))
     others = [line["method"] for line in shown if "(base)" in line["method"]]
-    paired: dict[str, dict[str, Any]] = {name: paired_means(rows, "HR-CAM, joint", name, "pixel_ap") for name in others}
+    paired: dict[str, dict[str, Any]] = {name: mean_difference(rows, "HR-CAM, joint", name, "pixel_ap") for name in others}
     for other, found in paired.items():
         # the interval holds the subjects' chance; how much networks differ shows in the folds, a network each
-        found["folds"] = [paired_means(fold, "HR-CAM, joint", other, "pixel_ap")["mean"] for fold in by_fold]
+        found["folds"] = [mean_difference(fold, "HR-CAM, joint", other, "pixel_ap")["mean"] for fold in by_fold]
         each = ", ".join(f"{mean:+.3f}" for mean in found["folds"])
         typer.echo(
             f"pixel AP, HR-CAM less {other}: {found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]; folds {each}"

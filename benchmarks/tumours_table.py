@@ -49,9 +49,9 @@ SHOWN = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing", "energ
 Result = Mapping[str, Any]
 
 
-def results_of(name: str, folder: Path) -> list[Result]:
-    """The results of the shipped recipe, by fold and seed; those of variants lie beside under other names."""
-    found = [p for p in sorted(folder.glob(f"{name}_*.json")) if re.fullmatch(rf"{name}_\d_\d+", p.stem)]
+def results_of(name: str, folder: Path, held: str = r"\d") -> list[Result]:
+    """The results of the shipped recipe, by seed and what was held out (a pattern: folds); variants have other names."""
+    found = [p for p in sorted(folder.glob(f"{name}_*.json")) if re.fullmatch(rf"{name}_{held}_\d+", p.stem)]
     return [json.loads(p.read_text()) for p in found]
 
 
@@ -223,10 +223,7 @@ def steps(name: str, folder: Path) -> list[list[str]]:
 def sites(name: str, folder: Path) -> list[list[str]]:
     """A line a hospital whose people were all held out: how they were classified, and what our map and the others find."""
     rows = []
-    for path in sorted(folder.glob(f"{name}_[A-Z]*_*.json")):
-        result = json.loads(path.read_text())
-        if result.get("site") != path.stem.split("_")[-2]:
-            continue
+    for result in results_of(name, folder, held="[A-Z]+"):
         of = result["maps"][OURS]
         row = [result["site"], str(result["seed"]), f"{result['network']['auc']:.3f}", f"{result['network']['macro_f1']:.3f}"]
         row += [f"{of[key]:.3f}" for key in SHOWN[:-1]]

@@ -13,7 +13,8 @@ __all__ = ["simulate"]
 def simulate(
     output: Annotated[Path, typer.Option(help="Folder of the cohort; a second call finishes what a first one left.")],
     task: Annotated[
-        str, typer.Option(help="abnormalities, varied_abnormalities, or a phantom: ependymoma_gbm, parkinson_nm.")
+        str,
+        typer.Option(help="abnormalities, varied_ or drawn_abnormalities, or a phantom: ependymoma_gbm, parkinson_nm."),
     ] = "abnormalities",
     subjects: Annotated[int, typer.Option(min=1, help="Subjects over all splits; the classes take turns.")] = 600,
     seed: Annotated[int, typer.Option(help="Same seed and options, same bytes.")] = 0,

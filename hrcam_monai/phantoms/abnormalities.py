@@ -11,7 +11,7 @@ from hrcam_monai.phantoms.anatomy import Anatomy, smooth_field, warp
 from hrcam_monai.phantoms.lesions import Lesion, add_lesions
 from hrcam_monai.phantoms.task import TASKS, SimulatedSubject, Task
 
-__all__ = ["TASK", "VARIED", "scanned", "simulate_subject"]
+__all__ = ["DRAWN", "TASK", "TURNS", "VARIED", "scanned", "simulate_subject"]
 
 NONE = "none"  # the grade of a subject without a lesion
 NOISE, VARIED_NOISE = (0.02, 0.028), (0.015, 0.035)  # standard deviation, white matter being 1
@@ -68,4 +68,10 @@ VARIED = replace(
     description="Simulated lesions of many looks on the anatomy of {anatomy}; seed {seed}.",
     make=partial(simulate_subject, varied=True),
 )
-TASKS |= {"abnormalities": TASK, "varied_abnormalities": VARIED}
+DRAWN = replace(
+    TASK,
+    name="simulated abnormalities, drawn in training",
+    description="Heads on the anatomy of {anatomy}, healthy ones to train with, lesions in half of the others; seed {seed}.",
+    healthy_training=True,
+)
+TASKS |= {"abnormalities": TASK, "varied_abnormalities": VARIED, "drawn_abnormalities": DRAWN}

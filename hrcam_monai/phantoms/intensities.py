@@ -28,4 +28,6 @@ def matched(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         >>> matched(np.array([3, 1, 2]), np.array([10, 20, 30]))
         array([30, 10, 20])
     """
-    return np.sort(wanted)[np.argsort(np.argsort(values, kind="stable"), kind="stable")]
+    ranked = np.empty_like(wanted)
+    ranked[np.argsort(values, kind="stable")] = np.sort(wanted)
+    return ranked

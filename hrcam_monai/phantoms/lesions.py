@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from hrcam_monai.phantoms.anatomy import smooth_field
 from hrcam_monai.phantoms.intensities import matched
 
-__all__ = ["GRADES", "Lesion", "Look", "add_lesions", "blob", "lesion_profile", "varied_look"]
+__all__ = ["GRADES", "Lesion", "Look", "add_lesions", "blob", "brain_depth", "lesion_profile", "varied_look"]
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,23 @@ def _find_place(
     return None
 
 
+def brain_depth(image: np.ndarray, spacing: float) -> np.ndarray:
+    """How far each voxel of a brain lies under its surface, mm.
+
+    Args:
+        image: [X, Y, Z] on an isotropic grid, 0 outside the brain.
+        spacing: of the grid, mm.
+
+    Returns:
+        float [X, Y, Z], 0 outside.
+
+    Example:
+        >>> brain_depth(np.pad(np.ones((5, 5, 5)), 1), 2.0).max()
+        6.0
+    """
+    return distance_transform_edt(image != 0) * spacing
+
+
 def add_lesions(
     image: np.ndarray,
     affine: np.ndarray,
@@ -189,6 +206,7 @@ def add_lesions(
     count: int,
     noise_std: float,
     varied: bool = False,
+    depth: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[Lesion]]:
     """Draw `count` lesions of one grade into a brain (0 outside, about 1 in white matter), before noise is added.
 
@@ -201,13 +219,14 @@ def add_lesions(
         affine: 4x4 voxel to world of that grid.
         noise_std: standard deviation of the noise to come, the unit of the contrast.
         varied: each lesion has a `varied_look`.
+        depth: what `brain_depth` gives, where it is known already.
 
     Returns:
         the image with lesions, the uint8 mask, one `Lesion` each.
     """
     spacing = float(np.sqrt((affine[:3, 0] ** 2).sum()))
     brain = image > 0
-    depth = distance_transform_edt(brain) * spacing
+    depth = brain_depth(image, spacing) if depth is None else depth
     healthy, mask = image, np.zeros(image.shape, np.uint8)
     cores: list[tuple[np.ndarray, float]] = []
     while len(cores) < count:

@@ -50,7 +50,7 @@ class _Cohort:
         counts = np.diff(self._ends(self.subjects), prepend=0)
         for split, count, people in zip(SPLITS, counts, self._people(), strict=True):
             for i in range(count):
-                label, grade = task.turn(i)
+                label, grade = task.turn(0 if task.healthy_training and split == "training" else i)
                 name = f"sub-{len(plan) + 1:04d}"
                 # heads of one person follow each other: a head is read once for all of them
                 anatomy = people[i * len(people) // count] if people else ""

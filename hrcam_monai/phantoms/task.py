@@ -60,6 +60,8 @@ class Task:
         suffix: of the images' names.
         regions: its subjects have `regions`.
         template_only: places are in the space of the ICBM152 template, so no other anatomy will do.
+        healthy_training: training subjects are all of the first class; the others' abnormalities are drawn into them while
+            training.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Task:
     suffix: str = "T1w"
     regions: bool = False
     template_only: bool = True
+    healthy_training: bool = False
 
     def turn(self, number: int) -> tuple[int, str]:
         """Class and grade of the subject with this number in its split."""

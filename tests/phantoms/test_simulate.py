@@ -113,7 +113,8 @@ def test_a_phantom_is_called_a_phantom(tmp_path, task):
 
 def test_an_unknown_task_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match="task is 'stroke'; choose one of abnormalities, varied_abnormalities, parkinson_nm, ependymoma_gbm"
+        ValueError,
+        match="task is 'stroke'; choose one of abnormalities, varied_abnormalities, drawn_abnormalities, parkinson_nm, ",
     ):
         simulate_cohort(tmp_path, task="stroke")
 
@@ -135,3 +136,14 @@ def test_people_are_split_and_a_folder_of_them_is_taken(tmp_path):
         simulate_cohort(tmp_path / "few", 12, anatomy=[tmp_path / "people" / f"p{i}.nii.gz" for i in range(2)])
     with pytest.raises(ValueError, match=r"out: holds no .nii or .nii.gz file; give skull-stripped T1 files"):
         simulate_cohort(tmp_path / "none", 12, anatomy=[tmp_path / "out"])
+
+
+def test_heads_to_draw_into_are_healthy_in_training_alone_and_the_same_heads(tmp_path):
+    arguments = {"subjects": 8, "seed": 4, "spacing": 5.0, "split": (1, 1, 0), "workers": 1}
+    drawn = load_manifest(simulate_cohort(tmp_path / "drawn", task="drawn_abnormalities", **arguments))
+    plain = load_manifest(simulate_cohort(tmp_path / "plain", **arguments))
+    assert [e["label"] for e in drawn.items("training")] == [0] * 4
+    assert [e["label"] for e in drawn.items("validation")] == [0, 1, 0, 1]
+    for split, index in (("training", 0), ("training", 2), ("validation", 1)):
+        files = [m.items(split)[index]["image"] for m in (drawn, plain)]
+        assert np.array_equal(*[np.asarray(nib.load(f).dataobj) for f in files])

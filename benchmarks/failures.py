@@ -53,7 +53,7 @@ def main(
         slices = {"lesion": int(mask.sum((0, 1)).argmax()), "peak": int(np.unravel_index(heat.argmax(), heat.shape)[2])}
         for line, (name, z) in zip(axes[2 * (i // (COUNT // 2)) :], slices.items(), strict=False):
             ax = line[i % (COUNT // 2)]
-            draw_map(ax, image[0, :, :, z].numpy(), np.clip(heat[:, :, z], 0, None), mask[:, :, z])
+            draw_map(ax, image[0, :, :, z].numpy(), heat=np.clip(heat[:, :, z], 0, None), mask=mask[:, :, z])
             ax.set_title(f"{i + 1}. {cohort.name} {row['subject']}, {row['group']}: {name}", fontsize=7)
         typer.echo(
             f"{i + 1}. {cohort.name} {row['subject']}, {row['group']}: AP {float(row['pixel_ap']):.3f}, "

@@ -44,7 +44,7 @@ def main(
         overlays = []
         weights = {"joint": BUNDLE / "models" / "model.pt", "base": ROOT / "benchmarks" / "models" / "base_cnn.pt"}
     network, classifier = (load_candidate(BUNDLE, f"{name}={file}", overlays) for name, file in weights.items())
-    peers = PeerMaps(classifier, ["TorchCAM LayerCAM", "MONAI Grad-CAM"])
+    peers = PeerMaps(classifier, methods=["TorchCAM LayerCAM", "MONAI Grad-CAM"])
     shown = {
         "HR-CAM, joint": "HR-CAM",
         f"TorchCAM LayerCAM, level {level} (base)": f"LayerCAM, best level ({level})",
@@ -63,7 +63,7 @@ def main(
         draw_map(line[0], image[0, :, :, z].numpy(), mask=mask[:, :, z])
         line[0].set_title(f"{item['subject']}, {name}", fontsize=9)
         for ax, (method, title) in zip(line[1:], shown.items(), strict=True):
-            draw_map(ax, image[0, :, :, z].numpy(), np.clip(maps[method][:, :, z].numpy(), 0, None), mask[:, :, z])
+            draw_map(ax, image[0, :, :, z].numpy(), heat=np.clip(maps[method][:, :, z].numpy(), 0, None), mask=mask[:, :, z])
             ax.set_title(title, fontsize=9)
     figure.savefig(output, dpi=90)
     typer.echo(f"figure: {output}")

@@ -44,7 +44,9 @@ def main(
     with torch.no_grad():
         for image in tqdm(images, desc="completeness and stability", unit="subject"):
             out = inferer(image[None], candidate.network)
-            errors.append(float(completeness_error(out["logits"], out["maps"], inferer.pooling, inferer.sharpness)))
+            errors.append(
+                float(completeness_error(out["logits"], out["maps"], pooling=inferer.pooling, sharpness=inferer.sharpness))
+            )
             steady.append(stability(lambda x: read(candidate.network, x), image, seed=seed))
     curve = randomization_curve(candidate.network, read, images[:DRAWN], seed=seed, every=3)
     result: dict[str, Any] = {

@@ -42,7 +42,7 @@ def unmoved(candidate: Candidate) -> Candidate:
 
 def peers_of(plain: Candidate) -> PeerMaps:
     """The other maps of the plain CNN, as they come and through flips; `maps_of` moves the latter along edges."""
-    return PeerMaps(unmoved(plain), PEERS)
+    return PeerMaps(unmoved(plain), methods=PEERS)
 
 
 def moved(maps: Mapping[str, Tensor], image: Tensor, steps: int) -> dict[str, Tensor]:
@@ -185,7 +185,10 @@ def sanity(ours: Candidate, dataset: Any) -> dict[str, float]:
 
     with torch.no_grad():
         out = [ours.inferer(image[None], network) for image in images]
-    errors = [float(completeness_error(o["logits"], o["maps"], ours.inferer.pooling, ours.inferer.sharpness)) for o in out]
+    errors = [
+        float(completeness_error(o["logits"], o["maps"], pooling=ours.inferer.pooling, sharpness=ours.inferer.sharpness))
+        for o in out
+    ]
     *_, last = randomization_curve(network, read, images, every=1000)
     return {"completeness": max(errors), "randomised": last.correlation, "randomised_absolute": last.absolute}
 

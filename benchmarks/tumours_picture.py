@@ -83,7 +83,7 @@ def main(
         picture = image[0, 0, ..., 0].numpy()
         for k, heat in enumerate((None, maps[OURS], maps[RIVAL])):
             shown = None if heat is None else (heat - heat.median()).clamp(min=0)[..., 0].numpy()
-            draw_map(axes[row, 3 * column + k], picture, shown, mask, SHOWN)
+            draw_map(axes[row, 3 * column + k], picture, heat=shown, mask=mask, shown=SHOWN)
         right = int(logits.argmax()) == int(item["label"])
         title = f"{item['subject']} p {float(logits.softmax(0)[int(item['label'])]):.2f}"
         axes[row, 3 * column].set_title(title, fontsize=6, color="white" if right else "orange", pad=1)

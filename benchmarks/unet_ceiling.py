@@ -93,7 +93,7 @@ def scores(network: nn.Module, cohort: Path, preprocessing: Any, inferer: HRCAMI
         mask = data["mask"][0].numpy() > 0.5
         if mask.any():
             heat = volume_map(network, data["image"].as_tensor(), inferer)
-            rows.append({"grade": item["grade"], **localization_scores(heat, mask, spacing)})
+            rows.append({"grade": item["grade"], **localization_scores(heat, mask, spacing=spacing)})
     return rows
 
 

@@ -31,7 +31,7 @@ def _best_slice(heat: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def draw_map(
-    axes: Any, image: np.ndarray, heat: np.ndarray | None = None, mask: np.ndarray | None = None, shown: float = SHOWN
+    axes: Any, image: np.ndarray, *, heat: np.ndarray | None = None, mask: np.ndarray | None = None, shown: float = SHOWN
 ) -> None:
     """Draw a 2-D slice in grey, a map over it in colour, a mask as a contour; first axis to the right, second up.
 
@@ -61,6 +61,7 @@ def figure_image(figure: Figure) -> Image.Image:
 def map_panel(
     image: np.ndarray,
     heat: np.ndarray,
+    *,
     title: str = "",
     mask: np.ndarray | None = None,
     floor: float = 0.0,
@@ -75,7 +76,7 @@ def map_panel(
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_map(left, flat_image, mask=mask)
-    draw_map(right, flat_image, flat_heat - floor, mask, shown)
+    draw_map(right, flat_image, heat=flat_heat - floor, mask=mask, shown=shown)
     figure.suptitle(f"{title}  (map {heat.min():.2f} to {heat.max():.2f})", fontsize=9)
     return figure_image(figure)
 

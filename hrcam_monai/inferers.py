@@ -82,6 +82,7 @@ class HRCAMInferer(Inferer):
 
     def __init__(
         self,
+        *,
         pooling: str = "lse",
         sharpness: float = 10.0,
         slice_axis: int | None = None,

@@ -55,7 +55,9 @@ class MapLoss(nn.Module):
         tensor(0.6931)
     """
 
-    def __init__(self, l1: float = 0.0, consistency: float = 0.0, seeds: float = 0.0, reference: int | str | None = None) -> None:
+    def __init__(
+        self, *, l1: float = 0.0, consistency: float = 0.0, seeds: float = 0.0, reference: int | str | None = None
+    ) -> None:
         super().__init__()
         self.l1 = l1
         self.consistency = consistency

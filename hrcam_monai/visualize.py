@@ -36,7 +36,7 @@ class HRCAM(CAMBase):
         torch.Size([2, 1, 32, 32])
     """
 
-    def __init__(self, nn_module: HRCAMNet, postprocessing: Callable[[Tensor], Tensor] = lambda maps: maps) -> None:
+    def __init__(self, nn_module: HRCAMNet, *, postprocessing: Callable[[Tensor], Tensor] = lambda maps: maps) -> None:
         # CAMBase.__init__ would wrap the network in hooks, which HR-CAM does not need
         if not hasattr(nn_module, "class_maps"):
             raise TypeError(f"HRCAM needs a network with class_maps; wrap {type(nn_module).__name__} in an HRCAMNet.")

@@ -31,7 +31,7 @@ def test_gradients():
     logits = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
     maps = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     label = torch.tensor([0, 1, 1])
-    assert torch.autograd.gradcheck(lambda z, m: MapLoss(0.1)({"logits": z, "maps": m}, label), (logits, maps))
+    assert torch.autograd.gradcheck(lambda z, m: MapLoss(l1=0.1)({"logits": z, "maps": m}, label), (logits, maps))
 
 
 @pytest.mark.parametrize("reference", [0, None, "mean"])

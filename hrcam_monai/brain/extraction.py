@@ -82,7 +82,7 @@ def _parts(mask: Tensor) -> tuple[np.ndarray, float]:
 
 
 @torch.no_grad()
-def brain_mask(image: np.ndarray, affine: np.ndarray, device: str | torch.device = "cpu") -> np.ndarray:
+def brain_mask(image: np.ndarray, affine: np.ndarray, *, device: str | torch.device = "cpu") -> np.ndarray:
     """The brain of a whole head, of any contrast.
 
     Two 3-D U-Nets, one that finds the brain's box and one that outlines it there: deepbet (Fisch et al., Computers in Biology and

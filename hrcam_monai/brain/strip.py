@@ -43,7 +43,7 @@ class StripBraind(MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, strip: str = "auto", brain_key: str | None = None, allow_missing_keys: bool = False
+        self, keys: KeysCollection, *, strip: str = "auto", brain_key: str | None = None, allow_missing_keys: bool = False
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if strip not in STRIP:
@@ -81,7 +81,7 @@ class StripBraind(MapTransform):
         if known is None:
             # a worker process must not start CUDA
             device = "cuda" if torch.cuda.is_available() and get_worker_info() is None else "cpu"
-            inside = brain_mask(values, affine, device)
+            inside = brain_mask(values, affine, device=device)
         else:
             inside = known
         # air becomes 0 and tissue lies above it, or resampling would mix the brain's edge with values that are no scan's
@@ -104,7 +104,7 @@ class WithinBraind(MapTransform):
         brain_key: the mask that `StripBraind` has kept.
     """
 
-    def __init__(self, keys: KeysCollection, brain_key: str | None = "brain") -> None:
+    def __init__(self, keys: KeysCollection, *, brain_key: str | None = "brain") -> None:
         super().__init__(keys)
         self.brain_key = brain_key
 

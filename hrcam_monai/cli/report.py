@@ -18,4 +18,4 @@ def report(
     """Write overlays, viewer and report.html of a finished inference again."""
     from hrcam_monai.report import write_report
 
-    write_report(output_dir, max_viewers, source)
+    write_report(output_dir, max_viewers=max_viewers, source=source)

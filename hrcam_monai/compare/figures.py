@@ -34,7 +34,7 @@ def comparison_panel(image: np.ndarray, mask: np.ndarray, maps: Mapping[str, np.
     draw_map(axes[0], image, mask=mask)
     axes[0].set_title(f"{path.stem} {title}".strip(), fontsize=9)
     for ax, (name, heat) in zip(axes[1:], maps.items(), strict=False):
-        draw_map(ax, image, np.clip(heat, 0, None), mask)
+        draw_map(ax, image, heat=np.clip(heat, 0, None), mask=mask)
         ax.set_title(name.replace("TorchCAM ", "").replace("MONAI ", ""), fontsize=8)
     for ax in axes[count:]:
         ax.axis("off")

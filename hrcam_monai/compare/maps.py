@@ -77,7 +77,7 @@ class PeerMaps:
     """
 
     def __init__(
-        self, candidate: Candidate, methods: Iterable[str] | None = None, slow: bool = False, alike: bool = True
+        self, candidate: Candidate, *, methods: Iterable[str] | None = None, slow: bool = False, alike: bool = True
     ) -> None:
         chosen = list(methods) if methods is not None else [n for n, p in PEERS.items() if slow or not p.slow]
         unknown = [n for n in chosen if n not in PEERS]

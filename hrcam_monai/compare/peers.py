@@ -65,7 +65,7 @@ class Peer:
 PEERS: dict[str, Peer] = {}
 
 
-def peer(name: str, notes: str = "", slow: bool = False, alike: bool = False) -> Callable[[Maker], Maker]:
+def peer(name: str, *, notes: str = "", slow: bool = False, alike: bool = False) -> Callable[[Maker], Maker]:
     """Register a function as a peer.
 
     Example:

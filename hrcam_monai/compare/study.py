@@ -72,6 +72,7 @@ class Comparison:
         dataset: Iterable[dict[str, Any]],
         candidates: Sequence[Candidate],
         output_dir: str | Path,
+        *,
         classes: Sequence[str] = ("normal", "abnormal"),
         peers_on: Sequence[str] | None = None,
         methods: Sequence[str] | None = None,
@@ -99,9 +100,11 @@ class Comparison:
             raise ValueError(f"no network '{unknown[0]}' to run peers on; choose among {', '.join(names)}.")
         self.dataset = dataset
         self.candidates = list(candidates)
-        self.peers = {c.name: PeerMaps(c, methods, slow, alike) for c in candidates if c.name in peers_on}
+        self.peers = {c.name: PeerMaps(c, methods=methods, slow=slow, alike=alike) for c in candidates if c.name in peers_on}
         self.displacements = {
-            c.name: Displacement(c.inferer.of_own_map(), displacement_axes, spacing) for c in candidates if c.has_maps
+            c.name: Displacement(c.inferer.of_own_map(), axes=displacement_axes, spacing=spacing)
+            for c in candidates
+            if c.has_maps
         }
         self.folder = Path(output_dir)
         self.classes = Classes.of(classes, first_is_finding)
@@ -187,7 +190,7 @@ class Comparison:
 
     def _peaks(self, heat: Tensor, mask: Tensor) -> dict[str, str]:
         """The peaks of a map beside the lesions and in them, as text: what FROC is made of, over all subjects."""
-        detection = LesionDetection(self.score.spacing)
+        detection = LesionDetection(spacing=self.score.spacing)
         detection(heat.cpu()[None, None], mask[None, None])
         found = {"false_peaks": detection.wrong[0], "lesion_peaks": detection.hit[0]}
         return {key: " ".join(f"{v:.5g}" for v in peaks) for key, peaks in found.items()}

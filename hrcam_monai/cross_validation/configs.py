@@ -118,7 +118,7 @@ def fold_overlays(
     for key in settings:
         if not any(top(key) in config for config in configs.values()):  # an option of MONAI's run, which folds do not get
             raise ValueError(f"--set {key}: is no key of the configs; set one of those, or leave it out.")
-    ReadPredictiond(settings.get("map_class", "predicted"), classes=classes)  # refuses what is none
+    ReadPredictiond(map_class=settings.get("map_class", "predicted"), classes=classes)  # refuses what is none
     common = {"classes": list(classes)}
     made = {"train": {k: v for k, v in settings.items() if top(k) in configs["train"]} | common}
     trained = ConfigParser(configs["train"])

@@ -151,7 +151,7 @@ def _pool_folds(
     every = {i: output / f"fold_{i}" for i in range(len(cohort.folds))}
     folders = {i: folder for i, folder in every.items() if folder.name not in failed}
     classes = cohort.manifest.classes
-    failures = Failures(output, cohort.manifest.failures)
+    failures = Failures(output, known=cohort.manifest.failures)
     note_failures(every.values(), failures)
     rows = pooled_predictions(output, folders, cohort.entries, classes)
     scored = pooled_scores(output, folders, cohort.entries)

@@ -39,7 +39,7 @@ class CachedCohort(CacheDataset):
     """
 
     def __init__(
-        self, data: Sequence[dict[str, Any]], transform: Callable[..., Any], failures: Failures, num_workers: int | None = 2
+        self, data: Sequence[dict[str, Any]], transform: Callable[..., Any], failures: Failures, *, num_workers: int | None = 2
     ) -> None:
         self.failures = failures
         super().__init__(list(data), transform, num_workers=num_workers, copy_cache=True)

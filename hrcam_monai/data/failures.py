@@ -51,7 +51,7 @@ class Failures:
         >>> failures.add("sub-01", "a.nii.gz", "is empty")
     """
 
-    def __init__(self, output_dir: str | Path, known: Iterable[Failure] = ()) -> None:
+    def __init__(self, output_dir: str | Path, *, known: Iterable[Failure] = ()) -> None:
         rank = process_rank()
         folder = Path(writable_folder(output_dir))
         self.lock = lock_folder(folder) if rank == 0 else None  # whatever writes a cohort's results keeps its failures

@@ -165,6 +165,7 @@ def named_classes(source: str | Path, default: Sequence[str] = ("normal", "abnor
 
 def load_manifest(
     source: str | Path,
+    *,
     root: str | Path | None = None,
     classes: Sequence[str] | None = None,
     strict: bool = False,

@@ -39,7 +39,7 @@ def read_nifti(path: str | Path, blank: bool = False) -> nib.Nifti1Image:
     return nib.Nifti1Image(scan[0].numpy(), np.asarray(scan.affine, dtype=float))
 
 
-def read_scan(path: str | Path, channels: int = 1, blank: bool = False) -> MetaTensor:
+def read_scan(path: str | Path, *, channels: int = 1, blank: bool = False) -> MetaTensor:
     """Read a volume: NIfTI, NRRD, MHA/MHD, NumPy, a DICOM series (its folder or multi-frame file), PNG, JPEG or TIFF.
 
     A picture, and a file of two dimensions, is a volume of one slice. NumPy's arrays tell no place: [X, Y, Z] are voxels of 1 mm,

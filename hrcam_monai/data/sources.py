@@ -36,7 +36,7 @@ def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def find_items(
-    source: str | Path, split: str | None = None, root: str | Path | None = None, masks: bool = False
+    source: str | Path, *, split: str | None = None, root: str | Path | None = None, masks: bool = False
 ) -> tuple[list[dict[str, Any]], list[Failure]]:
     """Items `{"image", "subject", ...}` of a source, and what had to be left out.
 
@@ -61,7 +61,7 @@ def find_items(
     if not path.exists():
         raise ManifestError(f"{path}: no such file or folder; give an image, a folder of images or a manifest.")
     if path.suffix == ".json" or (path / "manifest.json").is_file():
-        manifest = load_manifest(path, root)
+        manifest = load_manifest(path, root=root)
         return _named_apart(manifest.items(split, masks=masks) if split else manifest.all_items()), manifest.failures
     if path.is_file() and not is_scan(path) and is_dicom(path):
         try:

@@ -38,6 +38,7 @@ def run_stage(
     state: dict[str, Any],
     run_dir: str | Path,
     name: str,
+    *,
     resume: bool = False,
     weights: str | Path | None = None,
 ) -> None:

@@ -128,7 +128,7 @@ def run(parser: ConfigParser, checkpoint: Path, output: Path, seed: int, cache: 
     write_model_settings(output / "model.pt", parser.get_parsed_content("model_settings"))
     training = parser.get_parsed_content("train::dataset").items()
     held_out = parser.get_parsed_content("validate::dataset").items() if manifest.entries.get("validation") else []
-    write_input_check(output / "model.pt", network, training, held_out, parser.get_parsed_content("slice_axis"))
+    write_input_check(output / "model.pt", network, training, held_out, slice_axis=parser.get_parsed_content("slice_axis"))
     write_json(_overlay_of(parser, network.taps, Path(parser["bundle_root"])), output / "backbone.json")
 
 

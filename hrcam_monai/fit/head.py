@@ -32,6 +32,7 @@ DELETED = 0.005  # share of the voxels that the deletion test takes away: little
 def fit_head(
     net: HRCAMNet,
     loader: Iterable[Any],
+    *,
     cache: str | Path | None = None,
     report: str | Path | None = None,
     tolerance: float = 0.02,

@@ -158,7 +158,7 @@ def group_maps(
     """
     manifest = load_manifest(dataset_dir) if dataset_dir else None
     shown, subjects = find_subjects(folder, manifest)
-    failures = Failures(output, manifest.failures if manifest else ())
+    failures = Failures(output, known=manifest.failures if manifest else ())
     subjects = with_covariates(subjects, covariates, failures)
     stack = load_maps(subjects, spacing, fwhm, signed, failures)
     labels = [s.label or ALL for s in stack.subjects]

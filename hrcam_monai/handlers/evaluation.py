@@ -132,7 +132,7 @@ def evaluation_summary(rows: Sequence[Mapping[str, Any]], classes: Classes, seed
         return labels, np.array([[r[f"probability_{c}"] for c in classes] for r in chosen])
 
     names = [str(r["subject"]) for r in rows]
-    classification = classification_summary(*arrays(rows), classes, seed, names)
+    classification = classification_summary(*arrays(rows), classes, seed=seed, subjects=names)
     summary = {"classification": classification, "localization": _localization(rows)}
     by_group = {}
     for group in finding_groups(rows, classes):

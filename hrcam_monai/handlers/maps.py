@@ -47,6 +47,7 @@ class HRCAMHandler:
     def __init__(
         self,
         output_dir: str | Path,
+        *,
         inferer: Inferer | None = None,
         subjects: Sequence[str] | None = None,
         count: int = 4,

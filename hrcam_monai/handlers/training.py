@@ -71,7 +71,7 @@ class StopOnDivergence:
         >>> StopOnDivergence().attach(trainer)  # doctest: +SKIP
     """
 
-    def __init__(self, patience: int = 10) -> None:
+    def __init__(self, *, patience: int = 10) -> None:
         self.patience = patience
         self.seen = 0
 

@@ -57,6 +57,7 @@ def write_input_check(
     network: nn.Module,
     training: Iterable[Mapping[str, Any]],
     held_out: Iterable[Mapping[str, Any]],
+    *,
     slice_axis: int | None = None,
 ) -> None:
     """Describe the images of a training and of its validation, and keep beside the weights what they are like.
@@ -76,7 +77,7 @@ def write_input_check(
 
     def described(items: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
         made = [
-            describe(torch.as_tensor(item["image"]).to(device), network, slice_axis)
+            describe(torch.as_tensor(item["image"]).to(device), network, slice_axis=slice_axis)
             for item in tqdm(items, desc="input check", unit="image", leave=False)
         ]
         return {name: torch.stack([one[name] for one in made]) for name in made[0]} if made else {}
@@ -119,7 +120,7 @@ def unlike(image: Tensor, network: nn.Module, known: Mapping[str, Familiar], sli
     Raises:
         ValueError: `known` is of another network, or of other images.
     """
-    described = {name: vector for name, vector in describe(image, network, slice_axis).items() if name in known}
+    described = {name: vector for name, vector in describe(image, network, slice_axis=slice_axis).items() if name in known}
     if any(vector.shape != known[name].mean.shape for name, vector in described.items()):
         raise ValueError("what is kept of the training images is of another network.")
     found = {name: known[name].excess(vector) for name, vector in described.items()}
@@ -149,7 +150,7 @@ class CheckInputd(Transform):
     """
 
     def __init__(
-        self, weights: str | Path | None, network: nn.Module, slice_axis: int | None = None, strict: bool = False
+        self, weights: str | Path | None, network: nn.Module, *, slice_axis: int | None = None, strict: bool = False
     ) -> None:
         self.weights, self.network, self.slice_axis, self.strict = weights, network, slice_axis, strict
 

@@ -69,7 +69,7 @@ def features_of(image: Tensor, network: nn.Module, slice_axis: int | None = None
     return torch.cat(means).mean(dim=0)
 
 
-def describe(image: Tensor, network: nn.Module, slice_axis: int | None = None) -> dict[str, Tensor]:
+def describe(image: Tensor, network: nn.Module, *, slice_axis: int | None = None) -> dict[str, Tensor]:
     """Descriptors of an image as the network is given it, by what they tell.
 
     Args:

@@ -138,7 +138,7 @@ def measured(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, subje
 
 
 def classification_summary(
-    labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], seed: int = 0, subjects: ArrayLike | None = None
+    labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], *, seed: int = 0, subjects: ArrayLike | None = None
 ) -> dict[str, Any]:
     """`measured`: each measure of classification with its 95 % interval over subjects; and the confusion matrix of scans.
 

@@ -26,7 +26,7 @@ class Summary(NamedTuple):
     subjects: int
 
 
-def summarize(values: Any, samples: int = 1000, seed: int = 0) -> Summary:
+def summarize(values: Any, *, samples: int = 1000, seed: int = 0) -> Summary:
     """Mean of one number a subject, with its interval; NaN stands for a subject on which it is not defined.
 
     Example:
@@ -66,7 +66,7 @@ def mean_scores(rows: Sequence[Mapping[str, Any]], keys: Iterable[str], samples:
     """
     found: dict[str, Any] = {}
     for key in keys:
-        summary = summarize(_subject_means(rows, key), samples, seed)
+        summary = summarize(_subject_means(rows, key), samples=samples, seed=seed)
         if summary.subjects:
             found |= {key: summary.mean, f"{key}_ci95": [summary.low, summary.high]}
     return found
@@ -116,7 +116,7 @@ class SubjectMetric(CumulativeIterationMetric):
         1.0
     """
 
-    def __init__(self, measure: Callable[[Any, Any], float], samples: int = 1000, seed: int = 0) -> None:
+    def __init__(self, measure: Callable[[Any, Any], float], *, samples: int = 1000, seed: int = 0) -> None:
         super().__init__()
         self.measure = measure
         self.samples = samples
@@ -141,4 +141,4 @@ class SubjectMetric(CumulativeIterationMetric):
     def aggregate(self) -> Summary:
         """Mean over all subjects seen since `reset`, of all processes, with its interval."""
         values = self.get_buffer()  # type: ignore[no-untyped-call]
-        return summarize([] if values is None else values, self.samples, self.seed)
+        return summarize([] if values is None else values, samples=self.samples, seed=self.seed)

@@ -69,6 +69,7 @@ class LesionDetection(Metric):
 
     def __init__(
         self,
+        *,
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
         separation_mm: float = 10.0,
         points: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),

@@ -24,7 +24,7 @@ __all__ = ["Displacement", "displacement_warning", "level_reader", "map_shift"]
 WARN_VOXELS = 1.0
 
 
-def map_shift(heat: Tensor, mirrored: Tensor, dim: int, max_shift: float = 16.0) -> float:
+def map_shift(heat: Tensor, mirrored: Tensor, dim: int, *, max_shift: float = 16.0) -> float:
     """Shift of a map along one of its axes, in voxels, positive towards higher indices.
 
     Args:
@@ -103,6 +103,7 @@ class Displacement:
     def __init__(
         self,
         inferer: Callable[..., dict[str, Tensor]],
+        *,
         axes: Sequence[int] = (0, 1),
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
         max_subjects: int = 20,

@@ -17,7 +17,7 @@ __all__ = ["Curves", "blurred", "completeness_error", "correlation", "deletion_i
 Score = Callable[[Tensor], Tensor]  # [N, C, *spatial] -> [N], the score whose evidence the map shows
 
 
-def completeness_error(logits: Tensor, maps: Tensor, pooling: str = "lse", sharpness: float = 10.0) -> Tensor:
+def completeness_error(logits: Tensor, maps: Tensor, *, pooling: str = "lse", sharpness: float = 10.0) -> Tensor:
     """Largest |pool(map) - logit| over the classes: [B, K], [B, K, *spatial] -> [B]. HR-CAM's is rounding error.
 
     Example:
@@ -27,7 +27,7 @@ def completeness_error(logits: Tensor, maps: Tensor, pooling: str = "lse", sharp
     return (pool_maps(maps.float(), pooling, sharpness) - logits.float()).abs().amax(1)
 
 
-def blurred(image: Tensor, sigma: float = 6.0) -> Tensor:
+def blurred(image: Tensor, *, sigma: float = 6.0) -> Tensor:
     """An image without detail, for filling in: [C, *spatial] -> the same; air (0 in all channels) stays as it is.
 
     The blur is normalised over the tissue, so that the head's outline neither darkens nor bleeds: what is filled in
@@ -63,7 +63,7 @@ class Curves(NamedTuple):
 
 @torch.no_grad()
 def deletion_insertion(
-    heat: Tensor, image: Tensor, score: Score, steps: int = 16, share: float = 1.0, fill: Tensor | None = None, batch: int = 16
+    heat: Tensor, image: Tensor, score: Score, *, steps: int = 16, share: float = 1.0, fill: Tensor | None = None, batch: int = 16
 ) -> Curves:
     """Replace voxels by a blurred image in the order of the map, and the other way round (Petsiuk et al., BMVC 2018).
 
@@ -128,7 +128,7 @@ def correlation(a: Tensor, b: Tensor, inside: Tensor | None = None) -> float:
 
 
 @torch.no_grad()
-def stability(read: Callable[[Tensor], Tensor], image: Tensor, noise: float = 0.02, draws: int = 3, seed: int = 0) -> float:
+def stability(read: Callable[[Tensor], Tensor], image: Tensor, *, noise: float = 0.02, draws: int = 3, seed: int = 0) -> float:
     """Mean correlation, inside the tissue, of a map with that of the same image under small noise; 1 is stable.
 
     Args:

@@ -101,7 +101,7 @@ def best_iou(heat: ArrayLike, mask: ArrayLike) -> float:
     return dice / (2 - dice)
 
 
-def fixed_dice(heat: ArrayLike, mask: ArrayLike, threshold: float = 0.5) -> float:
+def fixed_dice(heat: ArrayLike, mask: ArrayLike, *, threshold: float = 0.5) -> float:
     """Dice of the voxels above 0 and at least `threshold` times the map's maximum.
 
     Raises:
@@ -132,7 +132,7 @@ def energy_inside(heat: ArrayLike, mask: ArrayLike) -> float:
     return float(positive[truth].sum() / total) if total > 0 else 0.0
 
 
-def peak_distance(heat: ArrayLike, mask: ArrayLike, spacing: Sequence[float] | None = None) -> float:
+def peak_distance(heat: ArrayLike, mask: ArrayLike, *, spacing: Sequence[float] | None = None) -> float:
     """Distance from the map's highest voxel to the nearest voxel of the mask, mm (voxels without `spacing`); 0 inside.
 
     Where several voxels share the maximum, the first counts; a constant map has no peak: NaN.
@@ -152,7 +152,7 @@ def peak_distance(heat: ArrayLike, mask: ArrayLike, spacing: Sequence[float] | N
     return float(np.sqrt((away**2).sum(1).min()))
 
 
-def pointing_game(heat: ArrayLike, mask: ArrayLike, spacing: Sequence[float] | None = None, tolerance_mm: float = 0.0) -> bool:
+def pointing_game(heat: ArrayLike, mask: ArrayLike, *, spacing: Sequence[float] | None = None, tolerance_mm: float = 0.0) -> bool:
     """Whether the map's highest voxel lies in the mask, or within `tolerance_mm` of it (Zhang et al., ECCV 2016).
 
     Raises:
@@ -162,11 +162,11 @@ def pointing_game(heat: ArrayLike, mask: ArrayLike, spacing: Sequence[float] | N
         >>> pointing_game([[0.9, 0.1]], [[1, 0]])
         True
     """
-    return bool(peak_distance(heat, mask, spacing) <= tolerance_mm)
+    return bool(peak_distance(heat, mask, spacing=spacing) <= tolerance_mm)
 
 
 def localization_scores(
-    heat: ArrayLike, mask: ArrayLike, spacing: Sequence[float] | None = None, tolerance_mm: float = 0.0, threshold: float = 0.5
+    heat: ArrayLike, mask: ArrayLike, *, spacing: Sequence[float] | None = None, tolerance_mm: float = 0.0, threshold: float = 0.5
 ) -> dict[str, float]:
     """All measures of one map, in the order tables show them.
 
@@ -179,12 +179,12 @@ def localization_scores(
     """
     values, truth = _checked(heat, mask)
     hits, taken = _ranked(values, truth)
-    distance, dice = peak_distance(heat, mask, spacing), _best_dice(hits, taken, int(truth.sum()))
+    distance, dice = peak_distance(heat, mask, spacing=spacing), _best_dice(hits, taken, int(truth.sum()))
     return {
         "pixel_ap": _average_precision(hits, taken, int(truth.sum())),
         "best_dice": dice,
         "best_iou": dice / (2 - dice),
-        "fixed_dice": fixed_dice(heat, mask, threshold),
+        "fixed_dice": fixed_dice(heat, mask, threshold=threshold),
         "pointing": float(distance <= tolerance_mm),
         "peak_distance_mm": distance,
         "energy": energy_inside(heat, mask),

@@ -44,6 +44,7 @@ def randomization_curve(
     network: nn.Module,
     read: Callable[[nn.Module, Tensor], Tensor],
     images: Sequence[Tensor],
+    *,
     draws: int = 5,
     seed: int = 0,
     every: int = 1,

@@ -49,6 +49,7 @@ class HRCAMNet(nn.Module):
         self,
         backbone: nn.Module,
         num_classes: int,
+        *,
         taps: Sequence[str] | None = None,
         spatial_dims: int = 2,
         in_channels: int = 1,
@@ -72,7 +73,7 @@ class HRCAMNet(nn.Module):
         self.located = tuple(located)
         self.taps = [tap.name for tap in located]
         self.backbone = backbone
-        self.head = LevelHead(channels, num_classes, pooling, sharpness, reference)
+        self.head = LevelHead(channels, num_classes, pooling=pooling, sharpness=sharpness, reference=reference)
         parameter = next(backbone.parameters(), None)
         if parameter is not None:
             self.head.to(parameter.device)

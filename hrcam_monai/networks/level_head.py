@@ -117,6 +117,7 @@ class LevelHead(nn.Module):
         self,
         in_channels: list[int],
         num_classes: int,
+        *,
         pooling: str = "gap",
         sharpness: float = 10.0,
         reference: int | str | None = None,

@@ -67,6 +67,7 @@ class StageCNN(nn.Module):
         spatial_dims: int = 2,
         in_channels: int = 1,
         num_classes: int = 2,
+        *,
         channels: Sequence[int] = (12, 24, 32, 48),
         convs: Sequence[int] = (1, 2, 2, 2),
         top_down: bool = False,

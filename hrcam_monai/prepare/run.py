@@ -71,7 +71,7 @@ def prepare_cohort(choice: Choice, output: str | Path, steps: Steps, study: Stud
         subjects = sorted(enrolled.labels)
     for folder in FOLDERS.values():
         (out / folder).mkdir(parents=True, exist_ok=True)
-    failures = Failures(out, known)
+    failures = Failures(out, known=known)
     records = run([partial(try_subject, choice.of(s), steps, out, s) for s in subjects], workers, failures)
     useless = repeated(records)
     if enrolled is not None:

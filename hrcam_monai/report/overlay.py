@@ -53,6 +53,6 @@ def draw_picture(file: str, heat: Path, title: str, threshold: Threshold, mask: 
     drawn = [read_picture(name, channels=3).mean(0)[:, ::-1, 0] for name in files]  # figures are drawn from below upwards
     values = torch.from_numpy(drawn[1].copy())
     of = evidence_range(values, torch.ones_like(values, dtype=torch.bool), *threshold)  # air of pictures is seldom 0
-    panel = map_panel(drawn[0], drawn[1], title, drawn[2] > 0 if mask else None, of.middle, of.share)
+    panel = map_panel(drawn[0], drawn[1], title=title, mask=drawn[2] > 0 if mask else None, floor=of.middle, shown=of.share)
     with atomic_write(path) as partial:
         panel.save(partial)

@@ -94,7 +94,7 @@ def sentence(row: Mapping[str, str]) -> str:
     return f"{told[0].upper()}{told[1:]}." if told else ""
 
 
-def write_report(output_dir: str | Path, max_viewers: int | None = None, source: str | Path | None = None) -> Path:
+def write_report(output_dir: str | Path, *, max_viewers: int | None = None, source: str | Path | None = None) -> Path:
     """Overlays, viewer and `report.html` of a folder that inference wrote: predictions.csv, maps, failures.csv.
 
     The page loads a subject from beside it, from `viewer/`, when it is looked at; it needs no network. Under torchrun the main

@@ -57,6 +57,7 @@ class SeedHandler:
         dataset: CachedCohort,
         classifier: nn.Module,
         run_dir: str | Path,
+        *,
         reference: int | None = None,
         flip_axes: Sequence[int] = (),
         slice_axis: int | None = None,

@@ -18,7 +18,7 @@ SHRINK = 2  # patches are compared on a grid so much coarser: what is unusual is
 SKETCH = 16  # voxels an axis of the picture that tells which images show the same place
 
 
-def novelty(images: Tensor, people: Sequence[Hashable], neighbours: int = 20, reach: int = 1, patch: int = 7) -> Tensor:
+def novelty(images: Tensor, people: Sequence[Hashable], *, neighbours: int = 20, reach: int = 1, patch: int = 7) -> Tensor:
     """The mean squared difference of each place's surroundings from the best fit among the images most like it, one a person.
 
     Anatomy is common to people, disease is not: what none of the nearest images of other people has in about the same place is

@@ -33,6 +33,7 @@ class RandFoldsd(RandomizableTransform, MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
+        *,
         prob: float = 0.8,
         depth: float = 1.6,
         dark: float = 0.8,

@@ -27,7 +27,7 @@ class BrainDepthd(Transform):
         spacing: of the grid, mm.
     """
 
-    def __init__(self, image_key: str = "image", spacing: float = 2.0) -> None:
+    def __init__(self, image_key: str = "image", *, spacing: float = 2.0) -> None:
         self.image_key, self.spacing = image_key, spacing
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -56,6 +56,7 @@ class RandLesionsd(RandomizableTransform, MapTransform):
     def __init__(
         self,
         keys: KeysCollection = "image",
+        *,
         prob: float = 0.5,
         label: int = 1,
         spacing: float = 2.0,

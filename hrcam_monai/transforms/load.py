@@ -35,7 +35,7 @@ class LoadScand(MapTransform):
         allow_missing_keys: skip entries that are not there (a mask).
     """
 
-    def __init__(self, keys: KeysCollection, channels: int = 1, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, *, channels: int = 1, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.channels = channels
 
@@ -43,7 +43,7 @@ class LoadScand(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             d["file"] = str(d[key])
-            d[key] = read_scan(d[key], self.channels)
+            d[key] = read_scan(d[key], channels=self.channels)
             d[UNUSUAL] = unusual(d[key])
             # savers name files by it; not .nii, or MONAI 1.6's Spacingd takes the `image_path` of MONAI Label for metadata
             d[key].meta["filename_or_obj"] = f"{d.get('subject', 'scan')}.scan"
@@ -64,7 +64,7 @@ class LoadMaskd(MapTransform):
         ValueError: image and mask differ in shape or affine.
     """
 
-    def __init__(self, keys: KeysCollection = "mask", image_key: str = "image") -> None:
+    def __init__(self, keys: KeysCollection = "mask", *, image_key: str = "image") -> None:
         super().__init__(keys, allow_missing_keys=True)
         self.image_key = image_key
 

@@ -38,6 +38,7 @@ class ReadPredictiond(Transform):
 
     def __init__(
         self,
+        *,
         map_class: str | int = "predicted",
         image_key: str = "image",
         classes: Sequence[str] = (),
@@ -109,6 +110,7 @@ class LabelMapd(Transform):
 
     def __init__(
         self,
+        *,
         threshold: float = 0.5,
         map_key: str = "map",
         image_key: str = "image",

@@ -59,7 +59,9 @@ class MapScores:
         """Scores of a map [*spatial] on the grid of the item's `image` and `mask`, [1, *spatial]."""
         values = heat.detach().cpu().as_subclass(Tensor)
         mask = (torch.as_tensor(item["mask"])[0] > 0.5).cpu().as_subclass(Tensor)
-        scores: dict[str, Any] = dict(localization_scores(values, mask, self.spacing[: values.ndim], self.tolerance_mm))
+        scores: dict[str, Any] = dict(
+            localization_scores(values, mask, spacing=self.spacing[: values.ndim], tolerance_mm=self.tolerance_mm)
+        )
         scores |= {key: float(one.of(values.numpy(), mask.numpy())) for key, one in LOCALIZATION.items() if one.of is not None}
         if "regions" in item:
             scores |= self._sides(item, values.numpy(), mask.numpy())

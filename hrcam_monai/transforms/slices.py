@@ -15,7 +15,7 @@ from monai.transforms import MapTransform, Randomizable, Transform
 __all__ = ["RandSlicesd", "SliceWeightsd", "slice_weights"]
 
 
-def slice_weights(image: MetaTensor, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> torch.Tensor:
+def slice_weights(image: MetaTensor, *, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> torch.Tensor:
     """How much each slice of a preprocessed volume weighs when slices are drawn: its tissue, if it carries the label.
 
     Args:
@@ -51,13 +51,13 @@ class SliceWeightsd(Transform):
         slice_axis: spatial axis to slice along.
     """
 
-    def __init__(self, image_key: str = "image", slice_axis: int = 2) -> None:
+    def __init__(self, image_key: str = "image", *, slice_axis: int = 2) -> None:
         self.image_key = image_key
         self.slice_axis = slice_axis
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        d["slice_weights"] = slice_weights(d[self.image_key], d.pop("slices", None), self.slice_axis)
+        d["slice_weights"] = slice_weights(d[self.image_key], ranges=d.pop("slices", None), slice_axis=self.slice_axis)
         return d
 
 
@@ -74,7 +74,9 @@ class RandSlicesd(Randomizable, MapTransform):
         allow_missing_keys: skip entries that are not there (seeds).
     """
 
-    def __init__(self, keys: KeysCollection, num_samples: int = 1, slice_axis: int = 2, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection, *, num_samples: int = 1, slice_axis: int = 2, allow_missing_keys: bool = False
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.num_samples = num_samples
         self.slice_axis = slice_axis

@@ -109,7 +109,7 @@ class Explanation:
             title += ", not to be trusted"
         values, head = (torch.from_numpy(np.ascontiguousarray(a)) for a in (heat, image != 0))
         of = evidence_range(values, head, self.threshold, self.scale)
-        return map_panel(image, heat, title, floor=of.middle, shown=of.share)
+        return map_panel(image, heat, title=title, floor=of.middle, shown=of.share)
 
 
 def explain(
@@ -164,7 +164,7 @@ def explain(
     heat = MetaTensor(out["maps"][0].float().cpu(), meta=dict(x.meta), applied_operations=x.applied_operations)
     back = Invertd("maps", steps, orig_keys="image", nearest_interp=False, to_tensor=True)
     maps = back({**prepared, "maps": heat})["maps"]
-    check = CheckInputd(weights, network, parser.get_parsed_content("slice_axis"))({"image": x.to(device)})[CHECK]
+    check = CheckInputd(weights, network, slice_axis=parser.get_parsed_content("slice_axis"))({"image": x.to(device)})[CHECK]
     named, threshold, scale = (parser.get_parsed_content(key) for key in ("classes", "map_threshold", "map_scale"))
     return _explanation(named, out["logits"][0], maps, scan["image"], threshold, scale, check)
 

@@ -39,6 +39,6 @@ def learn_inputs(model: str | Path, dataset_dir: str | Path, bundle_root: str | 
     load_model(network, weights, parser.get_parsed_content("model_settings"))
     network.to(parser.get_parsed_content("device"))
     training, held_out = (parser.get_parsed_content(f"{stage}::dataset").items() for stage in ("train", "validate"))
-    write_input_check(weights, network, training, held_out, parser.get_parsed_content("slice_axis"))
+    write_input_check(weights, network, training, held_out, slice_axis=parser.get_parsed_content("slice_axis"))
     parser.get_parsed_content("failures").finish()
     return check_file(weights)

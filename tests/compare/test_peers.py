@@ -10,7 +10,7 @@ from hrcam_monai.networks import HRCAMNet, StageCNN
 
 @pytest.fixture(params=[2, 3])
 def net(request):
-    return StageCNN(request.param, channels=(4, 6, 8), convs=(1, 1, 1)).eval()
+    return StageCNN(spatial_dims=request.param, channels=(4, 6, 8), convs=(1, 1, 1)).eval()
 
 
 def images(net, count=2):

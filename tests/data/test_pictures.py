@@ -78,7 +78,7 @@ def test_transparent_pixels_are_air(tmp_path):
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path, picture, channels, message):
     path = saved(tmp_path / "a.png", picture)
     with pytest.raises(ScanError) as error:
-        read_scan(path, channels)
+        read_scan(path, channels=channels)
     assert str(error.value).startswith(f"{path}: {message}")
 
 

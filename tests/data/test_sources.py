@@ -40,7 +40,7 @@ def test_a_manifest_or_its_folder(cohort):
 
 def test_a_manifest_away_from_its_images(cohort, tmp_path):
     shutil.copy(cohort / "manifest.json", tmp_path)
-    assert find_items(tmp_path, "test", root=cohort)[0] == find_items(cohort, "test")[0]
+    assert find_items(tmp_path, split="test", root=cohort)[0] == find_items(cohort, split="test")[0]
 
 
 def test_scans_of_one_name_get_names_of_their_own(tmp_path):

@@ -28,7 +28,7 @@ def stage(net, epochs):
         train_data_loader=DataLoader(Dataset(items), batch_size=2),
         network=net,
         optimizer=optimizer,
-        loss_function=MapLoss(0.01),
+        loss_function=MapLoss(l1=0.01),
         inferer=HRCAMInferer(),
     )
     return trainer, {"network": net, "optimizer": optimizer}

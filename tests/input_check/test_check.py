@@ -23,7 +23,7 @@ def images(count, seed):
 @pytest.fixture
 def trained(tmp_path):
     torch.manual_seed(0)
-    net = HRCAMNet(StageCNN(2, channels=(4, 6), convs=(1, 1)), 2, spatial_dims=2)
+    net = HRCAMNet(StageCNN(spatial_dims=2, channels=(4, 6), convs=(1, 1)), 2, spatial_dims=2)
     write_input_check(tmp_path / "model.pt", net, images(30, 0), images(20, 1), slice_axis=2)
     return tmp_path / "model.pt", net
 
@@ -45,9 +45,9 @@ def test_without_a_file_nothing_is_known_and_a_torn_one_is_told(trained, caplog)
     weights, net = trained
     check_file(weights).write_bytes(b"torn")
     with pytest.raises(ValueError, match="inputs.pt: no whole file of a network's inputs .*; train again, or remove it"):
-        CheckInputd(weights, net, 2)(images(1, 2)[0])
+        CheckInputd(weights, net, slice_axis=2)(images(1, 2)[0])
     check_file(weights).unlink()
-    check = CheckInputd(weights, net, 2)
+    check = CheckInputd(weights, net, slice_axis=2)
     with caplog.at_level(logging.WARNING):
         assert [check(images(1, i)[0])["input_check"] for i in (2, 3)] == ["not known"] * 2
     assert len(caplog.records) == 1
@@ -60,16 +60,16 @@ def test_too_few_images_are_told(tmp_path, trained, caplog):
 
 
 def test_without_weights_nothing_is_known(trained, caplog):
-    assert CheckInputd(None, trained[1], 2)(images(1, 2)[0])["input_check"] == "not known"
+    assert CheckInputd(None, trained[1], slice_axis=2)(images(1, 2)[0])["input_check"] == "not known"
     assert caplog.messages == ["no weights are given; whether scans are like those it was trained on is not known"]
 
 
 def test_what_is_of_another_network_is_told(trained):
-    other = HRCAMNet(StageCNN(2, channels=(3, 5), convs=(1, 1)), 2, spatial_dims=2)
+    other = HRCAMNet(StageCNN(spatial_dims=2, channels=(3, 5), convs=(1, 1)), 2, spatial_dims=2)
     with pytest.raises(ValueError, match="what is kept of the training images is of another network"):
-        CheckInputd(trained[0], other, 2)(images(1, 2)[0])
+        CheckInputd(trained[0], other, slice_axis=2)(images(1, 2)[0])
 
 
 def test_an_exported_network_is_checked_by_the_image_alone(trained):
     weights, _ = trained
-    assert CheckInputd(weights, torch.nn.Identity(), 2)(images(1, 2)[0])["input_check"] == "as trained"
+    assert CheckInputd(weights, torch.nn.Identity(), slice_axis=2)(images(1, 2)[0])["input_check"] == "as trained"

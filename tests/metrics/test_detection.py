@@ -76,7 +76,7 @@ def test_healthy_subjects_add_false_positives_only():
 def test_batch_equals_one_by_one():
     torch.manual_seed(0)
     maps, masks = torch.rand(4, 1, 24, 24), (torch.rand(4, 1, 24, 24) > 0.97).float()
-    together, apart = LesionDetection((1, 1)), LesionDetection((1, 1))
+    together, apart = LesionDetection(spacing=(1, 1)), LesionDetection(spacing=(1, 1))
     together(maps, masks)
     for m, t in zip(maps, masks, strict=True):
         apart(m[None], t[None])
@@ -84,7 +84,7 @@ def test_batch_equals_one_by_one():
 
 
 def test_no_lesion_at_all():
-    metric = LesionDetection((1, 1))
+    metric = LesionDetection(spacing=(1, 1))
     metric(torch.rand(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
     with pytest.raises(ValueError, match="no lesion among the masks: detection is not defined"):
         metric.aggregate()

@@ -10,13 +10,17 @@ from hrcam_monai.networks import HRCAMNet, StageCNN
 @pytest.mark.parametrize("pooling", ["gap", "lse"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_hrcam_is_complete(dims, pooling, dtype):
-    net = HRCAMNet(StageCNN(dims, channels=(4, 8), convs=(1, 1)), 3, spatial_dims=dims, pooling=pooling).eval().to(dtype)
+    net = (
+        HRCAMNet(StageCNN(spatial_dims=dims, channels=(4, 8), convs=(1, 1)), 3, spatial_dims=dims, pooling=pooling)
+        .eval()
+        .to(dtype)
+    )
     logits, maps = net.class_maps(torch.rand(2, 1, *[16] * dims).to(dtype))
-    assert completeness_error(logits, maps, pooling).max() < 1e-4
+    assert completeness_error(logits, maps, pooling=pooling).max() < 1e-4
 
 
 def test_an_incomplete_map_is_seen():
-    assert completeness_error(torch.zeros(1, 2), torch.full((1, 2, 3, 3), 2.0), "gap").item() == 2
+    assert completeness_error(torch.zeros(1, 2), torch.full((1, 2, 3, 3), 2.0), pooling="gap").item() == 2
 
 
 def case(shape):

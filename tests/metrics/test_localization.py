@@ -99,10 +99,10 @@ def test_ties_are_taken_together():
 def test_distances_heed_anisotropic_spacing():
     mask, heat = np.zeros((9, 9, 9)), np.zeros((9, 9, 9))
     mask[4, 4, 4] = heat[4, 4, 6] = 1
-    assert peak_distance(heat, mask, (1, 1, 2.5)) == 5
+    assert peak_distance(heat, mask, spacing=(1, 1, 2.5)) == 5
     assert peak_distance(heat, mask) == 2
-    assert not pointing_game(heat, mask, (1, 1, 2.5), tolerance_mm=4.9)
-    assert pointing_game(heat, mask, (1, 1, 2.5), tolerance_mm=5)
+    assert not pointing_game(heat, mask, spacing=(1, 1, 2.5), tolerance_mm=4.9)
+    assert pointing_game(heat, mask, spacing=(1, 1, 2.5), tolerance_mm=5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

@@ -59,8 +59,8 @@ BACKBONES: dict[str, tuple[int, Callable[[], nn.Module]]] = {
     "densenet121-3d": (3, lambda: DenseNet121(3, 1, 2)),
     "resnet18-3d": (3, lambda: resnet18(spatial_dims=3, n_input_channels=1, num_classes=2)),
     "seresnet50-3d": (3, lambda: SEResNet50(spatial_dims=3, in_channels=1, num_classes=2)),
-    "stage-2d": (2, lambda: StageCNN(2)),
-    "stage-3d": (3, lambda: StageCNN(3)),
+    "stage-2d": (2, lambda: StageCNN(spatial_dims=2)),
+    "stage-3d": (3, lambda: StageCNN(spatial_dims=3)),
     "sequential-2d": (2, sequential),
     "user-3d": (3, UserNet),
 }

@@ -56,7 +56,7 @@ def test_taps_named_by_the_user():
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(("pooling", "reference"), [("gap", None), ("lse", 0), ("lse", "mean")])
 def test_scripted_equals_eager(dims, pooling, reference):
-    net = HRCAMNet(StageCNN(dims), 2, spatial_dims=dims, pooling=pooling, reference=reference).eval()
+    net = HRCAMNet(StageCNN(spatial_dims=dims), 2, spatial_dims=dims, pooling=pooling, reference=reference).eval()
     scripted = torch.jit.script(net)
     x = torch.rand(2, 1, *[19] * dims)
     torch.testing.assert_close(scripted(x), net(x))

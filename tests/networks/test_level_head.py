@@ -18,7 +18,7 @@ SIZES = [
 
 def make(shapes, pooling="gap", dtype=torch.float32):
     channels = [3 + i for i in range(len(shapes))]
-    head = LevelHead(channels, 3, pooling).to(dtype)
+    head = LevelHead(channels, 3, pooling=pooling).to(dtype)
     return head, [torch.randn(2, c, *s, dtype=dtype) for c, s in zip(channels, shapes, strict=True)]
 
 
@@ -123,7 +123,7 @@ def test_wrong_number_of_levels():
 @pytest.mark.parametrize(("size", "shapes"), SIZES)
 def test_the_reference_class_has_no_map_and_no_gradient(size, shapes, pooling):
     channels = [3 + i for i in range(len(shapes))]
-    head = LevelHead(channels, 3, pooling, reference=1)
+    head = LevelHead(channels, 3, pooling=pooling, reference=1)
     features = [torch.randn(2, c, *s) for c, s in zip(channels, shapes, strict=True)]
     logits, maps = head.class_maps(features, size)
     assert not maps[:, 1].any()
@@ -148,20 +148,20 @@ def test_any_two_class_head_can_be_written_against_a_reference():
 @pytest.mark.parametrize(("size", "shapes"), SIZES)
 def test_against_the_mean_maps_add_up_to_zero(size, shapes, pooling):
     channels = [3 + i for i in range(len(shapes))]
-    head = LevelHead(channels, 3, pooling, reference="mean")
+    head = LevelHead(channels, 3, pooling=pooling, reference="mean")
     features = [torch.randn(2, c, *s) for c, s in zip(channels, shapes, strict=True)]
     logits, maps = head.class_maps(features, size)
     assert maps.sum(1).abs().max() < 1e-5
     assert maps.abs().amax((0, *range(2, maps.ndim))).min() > 0
     torch.testing.assert_close(pool_maps(maps, pooling, head.sharpness), logits, rtol=1e-4, atol=1e-6)
-    free = LevelHead(channels, 3, pooling)
+    free = LevelHead(channels, 3, pooling=pooling)
     free.load_state_dict(head.state_dict())
     if pooling == "gap":
         torch.testing.assert_close(free(features, size).softmax(1), logits.softmax(1))
 
 
 def test_against_the_mean_either_of_two_classes_is_a_peak_in_its_own_map():
-    head = LevelHead([1], 2, "lse", reference="mean")
+    head = LevelHead([1], 2, pooling="lse", reference="mean")
     head.weight.data = torch.tensor([[-3.0], [5.0]])
     head.bias.data.zero_()
     spot = torch.zeros(2, 1, 16, 16)

@@ -9,7 +9,7 @@ from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
 @pytest.mark.parametrize("top_down", [False, True])
 @pytest.mark.parametrize("dims", [2, 3])
 def test_one_resolution_a_stage_the_first_at_the_input(dims, top_down):
-    net = StageCNN(dims, in_channels=2, num_classes=4, top_down=top_down)
+    net = StageCNN(spatial_dims=dims, in_channels=2, num_classes=4, top_down=top_down)
     x = torch.rand(2, 2, *[24] * dims)
     assert net(x).shape == (2, 4)
     assert [tuple(f.shape[1:]) for f in net.level_features(x)] == [

@@ -24,7 +24,10 @@ def cohort(folder, shape=(24, 20, 1)):
 def network(reference=0, dims=2, classes=2):
     torch.manual_seed(3)
     return HRCAMNet(
-        StageCNN(dims, num_classes=classes, channels=(4, 6), convs=(1, 1)), classes, spatial_dims=dims, reference=reference
+        StageCNN(spatial_dims=dims, num_classes=classes, channels=(4, 6), convs=(1, 1)),
+        classes,
+        spatial_dims=dims,
+        reference=reference,
     )
 
 

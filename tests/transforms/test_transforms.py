@@ -92,7 +92,7 @@ def test_listed_slices_are_found_after_resampling_and_reorientation():
     # the file: 3 mm slices along its first axis, running downwards
     original = np.array([[0, 1.0, 0, 0], [0, 0, 1.0, 0], [-3.0, 0, 0, 27], [0, 0, 0, 1]])
     image = volume(np.diag([1, 1, 1.5, 1]), original, (8, 8, 18))
-    weights = slice_weights(image, [[2, 3]])  # at z = 21 and 18 mm, that is 12 and 14 in slices of 1.5 mm
+    weights = slice_weights(image, ranges=[[2, 3]])  # at z = 21 and 18 mm, that is 12 and 14 in slices of 1.5 mm
     found = torch.nonzero(weights).flatten().tolist()
     assert {12, 14} <= set(found)
     assert all(abs(i * 1.5 - 19.5) <= 3 for i in found)
@@ -102,7 +102,7 @@ def test_weights_are_tissue_where_no_slice_is_listed():
     image = volume(np.eye(4), np.eye(4))
     image[..., :4] = 0
     assert slice_weights(image).tolist() == [0] * 4 + [64] * 6
-    assert slice_weights(image, [[100, 101]]).tolist() == [0] * 4 + [64] * 6
+    assert slice_weights(image, ranges=[[100, 101]]).tolist() == [0] * 4 + [64] * 6
 
 
 def test_random_slices_are_labelled_and_only_from_listed_ones():
@@ -120,7 +120,7 @@ def test_random_slices_are_labelled_and_only_from_listed_ones():
 def test_map_of_the_class_asked_for(map_class, expected):
     image = MetaTensor(torch.rand(1, 4, 4, 4))
     maps = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 4, 4, 4)
-    out = ReadPredictiond(map_class)(
+    out = ReadPredictiond(map_class=map_class)(
         {"image": image, "label": 1, "pred": {"logits": torch.tensor([0.0, 1.0, 3.0]), "maps": maps}}
     )
     assert out["predicted"] == 2
@@ -144,7 +144,7 @@ def test_classes_by_name_and_the_choice_of_a_request_to_monai_label():
     pred = {"logits": torch.tensor([3.0, 0.0, 1.0]), "maps": torch.arange(3.0)[:, None, None].expand(3, 2, 2)}
 
     def shown(asked, more, map_class="predicted"):
-        read = ReadPredictiond(map_class, classes=["a", "b", "c"], asked=asked)
+        read = ReadPredictiond(map_class=map_class, classes=["a", "b", "c"], asked=asked)
         return read({"image": image, "pred": pred, **more})["map_class"]
 
     assert shown(None, {}, "c") == 2
@@ -160,27 +160,27 @@ def test_classes_by_name_and_the_choice_of_a_request_to_monai_label():
 
 def test_map_class_must_be_known():
     with pytest.raises(ValueError, match="map_class is 'all'; it must be 'predicted', 'label' or the index of a class"):
-        ReadPredictiond("all")
+        ReadPredictiond(map_class="all")
 
 
 @pytest.mark.parametrize("level", [0.0, -5.0])
 def test_label_map_is_what_stands_out_from_the_head_whatever_the_level(level):
     heat = MetaTensor(torch.tensor([[[9.0, -1.0, -0.8, -0.8, 0.4, 1.0]]]) + level)
     image = MetaTensor(torch.tensor([[[0.0, 1.0, 1.0, 1.0, 1.0, 1.0]]]))  # the first voxel is air
-    found = LabelMapd(0.5)({"map": heat, "image": image, "map_class": 2})["label_map"]
+    found = LabelMapd(threshold=0.5)({"map": heat, "image": image, "map_class": 2})["label_map"]
     assert found.tolist() == [[[0, 0, 0, 0, 2, 2]]]
     assert found.dtype == torch.uint8
-    assert LabelMapd(0.9)({"map": heat, "image": image, "map_class": 1})["label_map"].tolist() == [[[0, 0, 0, 0, 0, 1]]]
+    assert LabelMapd(threshold=0.9)({"map": heat, "image": image, "map_class": 1})["label_map"].tolist() == [[[0, 0, 0, 0, 0, 1]]]
 
 
 def test_label_map_is_empty_for_the_reference_and_for_a_flat_map():
     heat, image = MetaTensor(torch.rand(1, 4, 4)), MetaTensor(torch.ones(1, 4, 4))
     assert not LabelMapd()({"map": heat, "image": image, "map_class": 0})["label_map"].any()
-    every = LabelMapd(0.9, first_is_finding=True)({"map": heat, "image": image, "map_class": 0})["label_map"]
+    every = LabelMapd(threshold=0.9, first_is_finding=True)({"map": heat, "image": image, "map_class": 0})["label_map"]
     assert every.unique().tolist() == [0, 1]
     assert not LabelMapd()({"map": 0 * heat, "image": image, "map_class": 1})["label_map"].any()
     with pytest.raises(ValueError, match="threshold is 1; it must lie between 0 and 1"):
-        LabelMapd(1)
+        LabelMapd(threshold=1)
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 48), (2, 24, 20, 16)])

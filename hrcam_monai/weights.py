@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from hrcam_monai.utils.distributed import is_main_process, wait
 from hrcam_monai.utils.files import write_tensors
 
-__all__ = ["load_best", "load_weights", "read_weights", "save_weights"]
+__all__ = ["load_best", "load_weights", "network_hash", "read_weights", "save_weights"]
 
 logger = logging.getLogger(__name__)
 # where training loops keep a state dict: Lightning, timm, Ignite, nnU-Net, plain scripts
@@ -80,6 +81,19 @@ def _fitting(weights: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tens
     ends = [name.removesuffix(wanted[0]) for name in weights if name.endswith(f".{wanted[0]}")]
     fits = [prefix for prefix in ends if all(prefix + name in weights for name in wanted)]
     return {name: weights[fits[0] + name] for name in wanted} if len(fits) == 1 else weights
+
+
+def network_hash(network: nn.Module) -> str:
+    """sha256 of a network's parameters and buffers with their names, as hexadecimal digits.
+
+    Example:
+        >>> network_hash(nn.ReLU())[:8]
+        'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(network: nn.Module, path: str | Path | None) -> None:

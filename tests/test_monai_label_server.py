@@ -53,14 +53,19 @@ class Server:
             self.process = subprocess.Popen(
                 [str(part) for part in line], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
-        for _ in range(240):
+        for _ in range(600):
             try:
                 self.info = json.loads(self.request("/info/"))
                 return
             except (urllib.error.URLError, ConnectionError):
                 assert self.process.poll() is None, self.log.read_text()[-3000:]
                 time.sleep(1)
+        self.stop()
         raise TimeoutError(self.log.read_text()[-3000:])
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
 
     def request(self, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -100,8 +105,7 @@ def server(studies, bundle_root, tmp_path_factory):
     shutil.copytree(folder / "package" / NAME, folder / "app" / "model" / NAME)
     running = Server(folder, studies)
     yield running
-    running.process.terminate()
-    running.process.wait(30)
+    running.stop()
 
 
 def test_info_lists_the_model_its_labels_and_options(server):

@@ -14,7 +14,7 @@ def simulate(
     output: Annotated[Path, typer.Option(help="Folder of the cohort; a second call finishes what a first one left.")],
     task: Annotated[
         str,
-        typer.Option(help="abnormalities, varied_ or drawn_abnormalities, or a phantom: ependymoma_gbm, parkinson_nm."),
+        typer.Option(help="What is simulated, as abnormalities or parkinson_nm; a name that is not known tells all."),
     ] = "abnormalities",
     subjects: Annotated[int, typer.Option(min=1, help="Subjects over all splits; the classes take turns.")] = 600,
     seed: Annotated[int, typer.Option(help="Same seed and options, same bytes.")] = 0,
@@ -25,7 +25,9 @@ def simulate(
         list[Path] | None,
         typer.Option(exists=True, help="Skull-stripped T1, or a folder of them, may be repeated; ICBM152 if not given."),
     ] = None,
-    split: Annotated[tuple[float, float, float], typer.Option(help="Shares of training, validation and test.")] = (4, 1, 1),
+    split: Annotated[
+        tuple[float, float, float], typer.Option(metavar="TRAIN VAL TEST", help="Shares of the splits: three numbers.")
+    ] = (4, 1, 1),
     oblique: Annotated[int, typer.Option(min=0, help="Last subjects written as an oblique, LPS file.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core if not given.")] = None,
 ) -> None:

@@ -28,6 +28,9 @@ from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.environment import environment
 from hrcam_monai.utils.files import write_json, write_text
+from hrcam_monai.utils.fingerprint import fingerprint
+from hrcam_monai.utils.run_settings import RunSettings
+from hrcam_monai.weights import network_hash
 
 __all__ = ["Comparison", "RowFile", "faithfulness_scores"]
 
@@ -64,7 +67,8 @@ class Comparison:
         resume: keep the rows of `per_subject.csv`.
 
     Raises:
-        ValueError: no candidate, two of one name, or an unknown one in `peers_on`.
+        ValueError: no candidate, two of one name, or an unknown one in `peers_on`; in `run`, rows to keep that were made with
+            other networks or settings.
     """
 
     def __init__(
@@ -116,11 +120,22 @@ class Comparison:
         self.samples = samples
         self.seed = seed
         self.resume = resume
+        networks = {c.name: [network_hash(c.network), fingerprint(c.inferer)] for c in candidates}
+        read = {"preprocessing": getattr(dataset, "transform", None), "spacing": list(spacing), "tolerance_mm": tolerance_mm}
+        ran = {"peers": {name: [p.chosen, p.alike] for name, p in self.peers.items()}, "faithfulness": faithfulness}
+        findings = {"classes": list(classes), "first_is_finding": first_is_finding, "group_key": group_key}
+        self.settings = RunSettings(self.folder, {"networks": networks} | read | ran | findings)
 
     def run(self) -> dict[str, Any]:
         """Compare, and write `per_subject.csv`, `comparison.json`, `comparison.md`, `summary.png` and `panels/`."""
         writable_folder(self.folder)
         rows = RowFile(self.folder / "per_subject.csv", self.resume)
+        if rows.rows and self.settings.changed:
+            raise ValueError(
+                f"{self.folder}: holds rows made with other settings ({', '.join(self.settings.changed)}); give the same again, "
+                "choose another --output, or leave --resume out to start anew."
+            )
+        self.settings.write()
         measured = 0
         for data in tqdm(self.dataset, desc="compare", unit="subject"):
             if FAILED in data:
@@ -138,6 +153,8 @@ class Comparison:
                 rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, panel=panel))
         if not rows.rows:
             raise ValueError(f"{self.folder}: no subject could be compared; see what is said of each.")
+        if not measured:
+            logger.warning("no subject has a mask of what its class shows: no map is measured, the networks' answers alone are")
         summary = environment(self.seed) | comparison_summary(rows.rows, self.classes, self.samples, self.seed)
         summary["displacement"] = {name: d.aggregate() for name, d in self.displacements.items()}
         summary["notes"] = {n: PEERS[n].notes for p in self.peers.values() for n in p.made if PEERS[n].notes}

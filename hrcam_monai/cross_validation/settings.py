@@ -10,10 +10,10 @@ from typing import Any
 
 from hrcam_monai.data.failures import writable_folder
 from hrcam_monai.utils.files import write_json
+from hrcam_monai.utils.run_settings import RunSettings
 
 __all__ = ["MAPS", "clear", "enter"]
 
-NAME = "settings.json"
 COMMAND = "cross-validate"
 OUTPUTS = ("maps", "overlays", "viewer", "configs")  # folders, beside those of the folds
 MAPS = "set_of_maps"  # the settings that inference alone knows
@@ -29,23 +29,20 @@ def enter(output: Path, settings: Mapping[str, Any], restart: bool = False) -> N
         PermissionError: it cannot be written to.
     """
     writable_folder(output)
-    path = output / NAME
-    before: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    ours = before.get("command") == COMMAND
+    run = RunSettings(output, {"command": COMMAND, **settings})
+    ours = run.before.get("command") == COMMAND
     if not ours and any(not p.name.startswith(".") for p in output.iterdir()):
         raise ValueError(f"{output}: holds files of something else; choose another --output.")
-    now = json.loads(json.dumps({"command": COMMAND, **settings}))
-    changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     if ours and restart:
         clear(output)
-    elif ours and changed == [MAPS]:
+    elif ours and run.changed == [MAPS]:
         _forget_maps(output)
-    elif ours and changed:
+    elif ours and run.changed:
         raise ValueError(
-            f"{output}: was made with other settings or images ({', '.join(changed)}); give the same again, choose another "
+            f"{output}: was made with other settings or images ({', '.join(run.changed)}); give the same again, choose another "
             "--output, or start anew with --restart."
         )
-    write_json(now, path)
+    run.write()
 
 
 def _forget_maps(output: Path) -> None:

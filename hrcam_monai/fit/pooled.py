@@ -19,6 +19,7 @@ from hrcam_monai.networks.dataflow import trace
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import upsampled_mean
 from hrcam_monai.utils.files import write_tensors
+from hrcam_monai.weights import network_hash
 
 __all__ = ["cached", "collect", "labels_of", "levels_and_output", "logits_of"]
 
@@ -174,9 +175,8 @@ def cached(
     """
     if cache is None:
         return collect(net, loader, images, seed)
-    digest = hashlib.sha256(repr((CACHE, net.taps, net.head.in_channels, net.head.num_classes, images, seed, data)).encode())
-    for name, value in net.backbone.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    asked = (CACHE, net.taps, net.head.in_channels, net.head.num_classes, images, seed, data, network_hash(net.backbone))
+    made_by = hashlib.sha256(repr(asked).encode()).hexdigest()
     path = Path(cache)
     if path.is_file():
         try:
@@ -185,11 +185,11 @@ def cached(
             found = None
         if not isinstance(found, dict) or "made_by" not in found:  # it may be anything: do not write over it
             raise ValueError(f"{path}: not a cache of fit_head; name another file.")
-        if found["made_by"] == digest.hexdigest():
+        if found["made_by"] == made_by:
             logger.info("pooled features: from %s", path)
             return found
         logger.warning("%s is of another CNN, other images or other options; it is made anew.", path)
-    found = collect(net, loader, images, seed) | {"made_by": digest.hexdigest()}
+    found = collect(net, loader, images, seed) | {"made_by": made_by}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(found, path)
     return found

@@ -119,7 +119,7 @@ class EvaluationWriter:
                 logger.warning(warning)
         write_json(metrics, self.folder / "metrics.json")
         evaluation_figure(rows, self.classes, self.folder / "evaluation.png")
-        print(evaluation_table(metrics))
+        print(f"{evaluation_table(metrics)}\nresults: {self.folder}")
         found = metrics["classification"] | metrics["localization"]
         engine.state.metrics |= {k: v for k, v in found.items() if isinstance(v, int | float)}  # for handlers that track
 

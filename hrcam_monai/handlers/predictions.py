@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from hrcam_monai.data.unusual import UNUSUAL
 from hrcam_monai.input_check import CHECK
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.distributed import gather_rows, is_main_process, process_rank, wait
-from hrcam_monai.utils.files import OutputError, write_json
-from hrcam_monai.utils.fingerprint import fingerprint
+from hrcam_monai.utils.files import OutputError
+from hrcam_monai.utils.run_settings import RunSettings
 
 __all__ = ["BEHIND", "PredictionWriter", "finished_items", "prediction_row", "read_predictions"]
 
@@ -84,21 +83,20 @@ class PredictionWriter:
         self.part = self.path if process_rank() == 0 else self.folder / f"predictions_rank{process_rank()}.csv"
         self.classes = classes
         told = {**(model_settings or {}), **(settings or {})}
-        self.settings = {"classes": list(classes)} | {k: fingerprint(v) for k, v in told.items()}
+        self.settings = RunSettings(self.folder, {"classes": list(classes), **told})
         self.finished = self._earlier() if resume else []
         self.rows: list[Row] = []
         self.pending: list[Row] = []
 
     def _earlier(self) -> list[Row]:
         """Lines of an earlier run with the same settings."""
-        path = self.folder / "settings.json"
         rows = [row for table in sorted(self.folder.glob("predictions*.csv")) for row in read_csv(table)]
         if not rows:
             return []
-        before = json.loads(path.read_text()) if path.is_file() else {}
-        changed = sorted(k for k in before.keys() | self.settings.keys() if before.get(k) != self.settings.get(k))
-        if changed:
-            logger.warning("%s: made with other settings (%s); all subjects are computed anew", self.folder, ", ".join(changed))
+        if self.settings.changed:
+            logger.warning(
+                "%s: made with other settings (%s); all subjects are computed anew", self.folder, ", ".join(self.settings.changed)
+            )
             return []
         return rows
 
@@ -128,7 +126,7 @@ class PredictionWriter:
             self._one_file(self.finished)
             if not self.finished:  # the first line brings the header
                 self.path.unlink()
-            write_json(self.settings, self.folder / "settings.json")
+            self.settings.write()
         wait()
 
     def collect(self, engine: Engine) -> None:

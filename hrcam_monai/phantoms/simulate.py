@@ -25,6 +25,7 @@ from hrcam_monai.phantoms.abnormalities import simulate_subject
 from hrcam_monai.phantoms.anatomy import Anatomy, load_anatomy
 from hrcam_monai.phantoms.task import TASKS, SimulatedSubject
 from hrcam_monai.utils.files import write_json
+from hrcam_monai.utils.run_settings import RunSettings
 
 __all__ = ["SimulatedSubject", "simulate_cohort", "simulate_subject", "turned"]
 
@@ -179,13 +180,13 @@ def simulate_cohort(
     cohort = _Cohort(subjects, seed, spacing or chosen.spacing, paths, tuple(map(float, split)), oblique, task)
     for sub in ("images", "masks", *(["regions"] if chosen.regions else [])):
         (folder / sub).mkdir(parents=True, exist_ok=True)
-    settings = folder / "simulation.json"
+    settings = RunSettings(folder, cohort.settings(), "simulation.json")
     people = ", ".join(f.name for f in files) if len(files) < 6 else f"{len(files)} people"
     plan = cohort.plan()
-    wanted = json.dumps(cohort.settings(), indent=1)
-    if settings.is_file() and settings.read_text() != wanted:
-        raise ValueError(f"{settings}: this folder holds a cohort of other settings; choose another --output.")
-    write_json(cohort.settings(), settings)
+    if settings.before and settings.changed:
+        changed = ", ".join(settings.changed)
+        raise ValueError(f"{settings.path}: this folder holds a cohort of other settings ({changed}); choose another --output.")
+    settings.write()
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         made = pool.map(partial(_make, cohort, folder), enumerate(plan))
         entries = list(tqdm(made, total=len(plan), desc="simulate", unit="subject"))

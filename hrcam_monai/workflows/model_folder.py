@@ -64,11 +64,13 @@ def fitting_config(weights: Path, bundle_root: Path, workflow: str = "inference"
     if record is None:
         raise ModelSettingsError(f"{weights}: has no record of its training beside it; name its overlays (overlays=[] for none).")
     trained = record["settings"]
-    plain = {k: v for k, v in trained.items() if not isinstance(v, dict)}
     shapes = {k: v.shape for k, v in read_weights(weights).items()}
-    for changed in ({}, plain):  # a configuration as it is before one that is made to fit
+    for changed in ({}, _plain(record)):  # a configuration as it is before one that is made to fit
         for names in _choices(bundle_root / "configs"):
-            parser = bundle_parser(bundle_root, names, workflow, checkpoint=str(weights), **changed)
+            try:
+                parser = bundle_parser(bundle_root, names, workflow, checkpoint=str(weights), **changed)
+            except KeyError:  # an overlay of another workflow alone
+                continue
             if differences(trained, parser.get_parsed_content("model_settings")):
                 continue
             if {k: v.shape for k, v in parser.get_parsed_content("network_def").state_dict().items()} == shapes:
@@ -84,7 +86,7 @@ def fitting_parser(
     Raises:
         ModelSettingsError: see `fitting_config`.
     """
-    names, changed = (overlays, {}) if overlays is not None else fitting_config(weights, bundle_root, workflow)
+    names, changed = _overlays_and_values(weights, bundle_root, overlays, workflow)
     return bundle_parser(bundle_root, names, workflow, checkpoint=str(weights), **changed)
 
 
@@ -120,7 +122,7 @@ def run_model(
     """
     weights = weights_file(model)
     root = Path(bundle_root) if bundle_root is not None else find_bundle(weights)
-    names, changed = (overlays, {}) if overlays is not None else fitting_config(weights, root, workflow)
+    names, changed = _overlays_and_values(weights, root, overlays, workflow)
     files = [str(find_config(root, name)) for name in (workflow, *names)]
     refuse_unknown(["", "run", "--config_file", str(files), *[f"--{key}=" for key in settings or {}]])
     own = {"bundle_root": root, "checkpoint": weights, "dataset_dir": dataset_dir, "output_dir": output_dir}
@@ -129,6 +131,21 @@ def run_model(
     made.initialize()
     made.run()
     made.finalize()
+
+
+def _overlays_and_values(
+    weights: Path, bundle_root: Path, overlays: Sequence[str] | None, workflow: str
+) -> tuple[Sequence[str], dict[str, Any]]:
+    """The overlays given, and the plain settings of the record that they leave open; without them, see `fitting_config`."""
+    if overlays is None:
+        return fitting_config(weights, bundle_root, workflow)
+    said = {key for name in overlays for key in ConfigParser.load_config_file(find_config(bundle_root, name))}
+    return overlays, {k: v for k, v in _plain(read_record(weights)).items() if k not in said}
+
+
+def _plain(record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings of a record that a config can take as they stand: what is no object."""
+    return {k: v for k, v in record["settings"].items() if not isinstance(v, dict)} if record else {}
 
 
 def _choices(configs: Path) -> Iterator[list[str]]:

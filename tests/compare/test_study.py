@@ -95,6 +95,22 @@ def test_a_stopped_run_goes_on(tmp_path):
         assert a["pixel_ap"] == pytest.approx(b["pixel_ap"], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("given", "changed"), [({}, "networks"), ({"methods": []}, "peers"), ({"spacing": (3, 3, 3)}, "spacing")]
+)
+def test_rows_of_other_networks_or_settings_are_not_gone_on_with(tmp_path, given, changed):
+    nets = candidates()
+    data, options = list(subjects()), {"methods": ["MONAI Grad-CAM"], "panels": 0, "samples": 20}
+    Comparison(data[:2], nets, tmp_path, **options).run()
+    before = (tmp_path / "per_subject.csv").read_text()
+    if changed == "networks":
+        torch.nn.init.ones_(nets[0].network.head.bias)
+    with pytest.raises(ValueError, match=rf"holds rows made with other settings \({changed}\); give the same again"):
+        Comparison(data, nets, tmp_path, resume=True, **options | given).run()
+    assert (tmp_path / "per_subject.csv").read_text() == before
+    Comparison(data[:2], nets, tmp_path, **options | given).run()
+
+
 def test_a_bad_subject_costs_only_itself(tmp_path):
     data = [{FAILED: "is empty", "subject": "bad", "image": "x.nii"}, *subjects()]
     failures = Failures(tmp_path)
@@ -130,8 +146,9 @@ def test_bad_input(tmp_path):
 def test_two_scans_of_a_subject_are_two_rows_and_one_subject(tmp_path):
     data = [d | {"subject": f"s{i % 3}", "file": f"{i}.nii.gz"} for i, d in enumerate(subjects())]
     options = {"methods": ["MONAI Grad-CAM"], "spacing": (2, 2, 2), "panels": 2, "samples": 20}
-    first = Comparison(data[:4], candidates(), tmp_path, **options).run()
-    summary = Comparison(data, candidates(), tmp_path, resume=True, **options).run()
+    nets = candidates()
+    first = Comparison(data[:4], nets, tmp_path, **options).run()
+    summary = Comparison(data, nets, tmp_path, resume=True, **options).run()
     whole = [
         next(x for x in s["localization"] if x["method"] == "HR-CAM, joint" and x["group"] == "all") for s in (first, summary)
     ]

@@ -64,6 +64,22 @@ def test_a_comparison_takes_classes_from_the_manifest_and_holds_networks_to_them
         load_candidate(BUNDLE, tumours, (), ["glioma", "meningioma", "pituitary"])
 
 
+def test_an_overlay_of_training_alone_is_passed_over(tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(BUNDLE, root)
+    (root / "configs" / "tasks" / "a.json").write_text('{"train::dataset::data": []}')
+    assert fitting_config(root / "models" / "brain_tumor_t1ce" / "model.pt", root)[0] == ["pictures", "tasks/brain_tumor_t1ce"]
+
+
+def test_what_named_overlays_leave_open_is_taken_from_the_record(tmp_path):
+    weights = folder_of(tmp_path, sharpness=7.0, edges=3)
+    own = tmp_path / "own.json"
+    own.write_text('{"edges": 1}')
+    parser = fitting_parser(weights, BUNDLE, ["pictures", "tasks/brain_tumor_t1ce", str(own)])
+    assert parser.get_parsed_content("inferer").sharpness == 7.0
+    assert parser.get_parsed_content("inferer").edges == 1
+
+
 def test_shipped_models_know_their_overlays():
     assert fitting_config(BUNDLE / "models" / "model.pt", BUNDLE) == ([], {})
     tumours = BUNDLE / "models" / "brain_tumor_t1ce" / "model.pt"

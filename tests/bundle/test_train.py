@@ -7,7 +7,9 @@ import shutil
 import pytest
 import torch
 
-from tests.bundle.runs import TINY, run
+from hrcam_monai.phantoms.simulate import simulate_cohort
+from hrcam_monai.workflows.configs import bundle_parser
+from tests.bundle.runs import CONFIGS, TINY, run
 
 QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
 SEEDS = {"seeds": 1.0}
@@ -87,6 +89,21 @@ def test_three_dimensions(cohort, tmp_path):
         done = run(config, "spatial_3d", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / config, split="test",
                    checkpoint=tmp_path / "out" / "model.pt", **TINY)  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_lesions_are_drawn_anew_into_healthy_heads(tmp_path):
+    simulate_cohort(tmp_path / "heads", 6, spacing=8.0, split=(4, 2, 0), workers=1, task="drawn_abnormalities")
+    told = {"dataset_dir": tmp_path / "heads", "output_dir": tmp_path / "out", **QUICK}
+    parser = bundle_parser(CONFIGS.parent, ["drawn_lesions"], "train", **QUICK)
+    parser["dataset_dir"], parser["output_dir"] = str(tmp_path / "heads"), str(tmp_path / "here")
+    dataset = parser.get_parsed_content("train::dataset")
+    drawn = [slices for _ in range(8) for slices in (dataset[0], dataset[1])]
+    assert {item["label"] for slices in drawn for item in slices} == {0, 1}
+    assert all(len({item["label"] for item in slices}) == 1 for slices in drawn)
+    done = run("train", "drawn_lesions", cwd=tmp_path, **told)
+    assert done.returncode == 0, done.stderr
+    assert weights(tmp_path / "out")
 
 
 @pytest.mark.slow

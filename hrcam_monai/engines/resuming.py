@@ -1,9 +1,10 @@
-"""Interrupted and resumed, training goes on as if nothing had happened: validation's memory, and epochs seeded one by one."""
+"""Interrupted and resumed, training goes on as if nothing had happened: the same settings, validation's memory, seeded epochs."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,37 @@ from ignite.engine import Engine, Events
 from monai.data import set_rnd
 from monai.handlers import CheckpointSaver, EarlyStopHandler
 
-__all__ = ["SeededEpochs", "ValidationMemory", "epoch_seed", "seed_epoch"]
+from hrcam_monai.utils.distributed import is_main_process, wait
+from hrcam_monai.utils.run_settings import RunSettings
+
+__all__ = ["SeededEpochs", "ValidationMemory", "begin_training", "epoch_seed", "seed_epoch"]
+
+LEFT = ("*_checkpoint_epoch=*.pt", "best.pt")  # what an earlier training leaves for a resumed one
+
+
+def begin_training(run_dir: str | Path, settings: Mapping[str, Any], *, resume: bool = False) -> None:
+    """See that a resumed training goes on with what it began with; one that starts anew finds nothing of an earlier one.
+
+    Args:
+        run_dir: folder of the run, there already; `training.json` in it keeps the settings.
+        settings: by name, what the weights depend on, but for how long they are trained.
+        resume: go on.
+
+    Raises:
+        ValueError: the training in this folder began with other settings.
+    """
+    kept = RunSettings(run_dir, settings, "training.json")
+    if resume and kept.before and kept.changed:
+        raise ValueError(
+            f"{run_dir}: its training began with other settings ({', '.join(kept.changed)}); give the same again, choose "
+            "another --output_dir, or leave --resume out to start anew."
+        )
+    wait()  # all have read what is there
+    if is_main_process():
+        for path in [p for pattern in LEFT for p in Path(run_dir).glob(pattern) if not resume]:
+            path.unlink()
+        kept.write()
+    wait()
 
 
 def epoch_seed(seed: int, stage: int, epoch: int) -> int:

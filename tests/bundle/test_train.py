@@ -69,6 +69,16 @@ def test_resume_runs_only_what_is_left(trained, cohort, tmp_path):
     assert len(list((tmp_path / "out").glob("train_checkpoint_*"))) == 2
 
 
+def test_resuming_with_other_settings_is_refused_by_name(trained, cohort, tmp_path):
+    shutil.copytree(trained / "out", tmp_path / "out")
+    before = (tmp_path / "out" / "model.pt").read_bytes()
+    told = {"dataset_dir": cohort, "output_dir": tmp_path / "out", "resume": True, **QUICK}
+    done = run("train", cwd=tmp_path, **told, seed=7, pooling="gap")
+    assert done.returncode == 1
+    assert "out: its training began with other settings (model, seed); give the same again, choose another" in done.stderr
+    assert (tmp_path / "out" / "model.pt").read_bytes() == before
+
+
 @pytest.mark.slow
 def test_two_stage_leaves_the_backbone_as_it_was(cohort, tmp_path):
     done = run("train", "two_stage", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", **QUICK)

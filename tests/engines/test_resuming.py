@@ -13,7 +13,7 @@ from monai.handlers import CheckpointSaver, EarlyStopHandler
 from monai.transforms import Compose, RandScaleIntensity
 
 from hrcam_monai.engines import last_checkpoint
-from hrcam_monai.engines.resuming import SeededEpochs, ValidationMemory
+from hrcam_monai.engines.resuming import SeededEpochs, ValidationMemory, begin_training
 from tests.bundle.runs import TINY, command, run
 from tests.processes import environment
 
@@ -98,3 +98,23 @@ def test_a_killed_and_resumed_training_gives_the_weights_of_a_whole_one(cohort, 
     assert "train: resuming from" in rest.stdout + rest.stderr
     a, b = (torch.load(tmp_path / n / "model.pt", weights_only=True) for n in ("whole", "parts"))
     assert all(torch.equal(v, b[k]) for k, v in a.items())
+
+
+def test_a_training_that_starts_anew_finds_nothing_of_an_earlier_one(tmp_path):
+    begin_training(tmp_path, {"seed": 0})
+    for name in ("base_checkpoint_epoch=3.pt", "train_checkpoint_epoch=2.pt", "best.pt", "model.pt"):
+        (tmp_path / name).touch()
+    begin_training(tmp_path, {"seed": 0}, resume=True)
+    assert len(list(tmp_path.glob("*.pt"))) == 4
+    with pytest.raises(ValueError, match=r"its training began with other settings \(seed\); give the same again"):
+        begin_training(tmp_path, {"seed": 1}, resume=True)
+    assert len(list(tmp_path.glob("*.pt"))) == 4
+    begin_training(tmp_path, {"seed": 1})
+    assert [p.name for p in tmp_path.glob("*.pt")] == ["model.pt"]
+    begin_training(tmp_path, {"seed": 1}, resume=True)
+
+
+def test_checkpoints_of_which_nothing_is_known_are_gone_on_with(tmp_path):
+    (tmp_path / "train_checkpoint_epoch=2.pt").touch()
+    begin_training(tmp_path, {"seed": 0}, resume=True)
+    assert (tmp_path / "train_checkpoint_epoch=2.pt").exists()

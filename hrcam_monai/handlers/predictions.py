@@ -89,8 +89,9 @@ class PredictionWriter:
         self.pending: list[Row] = []
 
     def _earlier(self) -> list[Row]:
-        """Lines of an earlier run with the same settings."""
-        rows = [row for table in sorted(self.folder.glob("predictions*.csv")) for row in read_csv(table)]
+        """Lines of an earlier run with the same settings, and of images that are older than they."""
+        tables = sorted(self.folder.glob("predictions*.csv"))
+        rows = [row for table in tables for row in read_csv(table)]
         if not rows:
             return []
         if self.settings.changed:
@@ -98,7 +99,11 @@ class PredictionWriter:
                 "%s: made with other settings (%s); all subjects are computed anew", self.folder, ", ".join(self.settings.changed)
             )
             return []
-        return rows
+        made = max(table.stat().st_mtime for table in tables)
+        kept = [row for row in rows if _written(row["file"]) <= made]
+        if len(kept) < len(rows):
+            logger.warning("%s: %d images have changed since; they are computed anew", self.folder, len(rows) - len(kept))
+        return kept
 
     def unfinished(self, items: Sequence[Row]) -> list[Row]:
         """The items whose subject and file have no line yet; lines of what is not among the items are dropped."""
@@ -164,3 +169,10 @@ class PredictionWriter:
         write_csv(self.path, rows)
         for part in self.folder.glob("predictions_rank*.csv"):
             part.unlink()
+
+
+def _written(image: str) -> float:
+    """When a file, or the last file of a folder (a DICOM series), was written; 0 where it is not there."""
+    path = Path(image)
+    files = [*path.iterdir(), path] if path.is_dir() else [path]
+    return max((f.stat().st_mtime for f in files if f.exists()), default=0.0)

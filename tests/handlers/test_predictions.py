@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 
 import pytest
 from monai.transforms import NormalizeIntensityd
@@ -49,6 +50,29 @@ def test_a_second_run_does_what_the_first_one_left(tmp_path):
     assert subjects(tmp_path) == ["a", "b", "c"]
     assert run(tmp_path, {"c": 0.1}, resume=False) == ["a", "b", "c"]
     assert subjects(tmp_path) == ["c"]
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "series"])
+def test_an_image_that_has_changed_since_is_computed_anew(tmp_path, monkeypatch, caplog, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    run(tmp_path / "out", {"a": 0.5, "b": 0.5, "c": 0.5})
+    for name in "ab":
+        path = tmp_path / f"{name}.nii"
+        if folder:
+            path.mkdir()
+            path = path / "1.dcm"
+        path.touch()
+        changed = (tmp_path / "out" / "predictions.csv").stat().st_mtime + (5 if name == "b" else -5)
+        for written in (path, *([path.parent] if folder else [])):
+            os.utime(written, (changed, changed))
+    assert run(tmp_path / "out", {"b": 0.9}) == ["b"]
+    assert "1 images have changed since; they are computed anew" in caplog.text
+    assert [r["probability_abnormal"] for r in read_csv(tmp_path / "out" / "predictions.csv")] == [
+        "0.500000",
+        "0.900000",
+        "0.500000",
+    ]
 
 
 def test_lines_are_there_while_the_run_goes_on_and_a_cut_one_is_done_again(tmp_path):

@@ -17,7 +17,9 @@ __all__ = ["EpochLines", "evaluation_table"]
 logger = logging.getLogger(__name__)
 FEW = 20  # subjects of a class, below which numbers hang on single people
 SHOWN = {  # of an evaluation: section, keys
-    "classification": {key: CLASSIFICATION[key] for key in ("auc", "accuracy", "sensitivity", "specificity")},
+    "classification": {
+        key: CLASSIFICATION[key] for key in ("auc", "accuracy", "sensitivity", "specificity", "calibration_error")
+    },
     "localization": {key: LOCALIZATION[key] for key in ("pixel_ap", "best_dice", "pointing")},
 }
 

@@ -16,12 +16,16 @@ __all__ = [
     "auc_or_chance",
     "balanced_accuracy",
     "bootstrap_interval",
+    "brier_score",
+    "calibration_error",
     "classification_summary",
     "measured",
     "roc_auc",
     "sensitivity",
     "specificity",
 ]
+
+BINS = 10  # of `calibration_error`, equally wide
 
 
 def roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -60,6 +64,36 @@ def sensitivity(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def specificity(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Share of subjects of the reference class that are recognised."""
     return _share(probabilities.argmax(1)[labels == 0] == 0)
+
+
+def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared distance of the probabilities from what is true, halved: of two classes that of either's; 0 is best.
+
+    Brier, Monthly Weather Review 1950. Always one half for each of two classes gives 0.25.
+
+    Example:
+        >>> brier_score(np.array([0, 1]), np.array([[0.5, 0.5], [0.0, 1.0]]))
+        0.125
+    """
+    if not len(labels):
+        return float("nan")
+    return float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1).mean() / 2)
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """How far the probability of the predicted class is from how often it is right, over ten bins of it; 0 is best.
+
+    The expected calibration error of Guo et al. (ICML 2017). Of few subjects it is large by chance: read it with its interval.
+
+    Example:
+        >>> calibration_error(np.array([0, 0, 1]), np.array([[0.9, 0.1]] * 3)).__round__(3)
+        0.233
+    """
+    if not len(labels):
+        return float("nan")
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return float(np.abs(np.bincount(bins, confidence - right, BINS)).sum() / len(labels))
 
 
 def auc_or_chance(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -114,6 +148,8 @@ OF_CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {  # titles: 
     "balanced_accuracy": balanced_accuracy,
     "sensitivity": sensitivity,
     "specificity": specificity,
+    "brier": brier_score,
+    "calibration_error": calibration_error,
 }
 
 

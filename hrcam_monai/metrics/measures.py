@@ -36,6 +36,8 @@ CLASSIFICATION = {  # of probabilities and labels, see `hrcam_monai.metrics.clas
     "balanced_accuracy": Measure("balanced accuracy"),
     "sensitivity": Measure("sensitivity"),
     "specificity": Measure("specificity"),
+    "brier": Measure("Brier score"),
+    "calibration_error": Measure("calibration error"),
 }
 # of a map and a mask; to add one, write a function above and name it here with `of` (the others: `metrics.localization`)
 LOCALIZATION = {

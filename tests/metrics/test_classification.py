@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from hrcam_monai.metrics import auc_or_chance, bootstrap_interval, classification_summary, roc_auc
+from hrcam_monai.metrics.classification import brier_score, calibration_error
 
 
 def test_summary_by_hand():
@@ -53,3 +54,20 @@ def test_all_rows_of_a_subject_are_drawn_together():
     alone, together = (bootstrap_interval(np.mean, values, subjects=s) for s in (None, names))
     assert together[1] - together[0] > 3 * (alone[1] - alone[0])
     assert bootstrap_interval(np.mean, values[::25]) == bootstrap_interval(np.mean, values[::25], subjects=names[::25])
+
+
+def test_brier_score_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    for classes in (2, 3):
+        labels, scores = rng.integers(classes, size=40), rng.dirichlet(np.ones(classes), size=40)
+        assert brier_score(labels, scores) == pytest.approx(
+            brier_score_loss(labels, scores, labels=range(classes), scale_by_half=True)
+        )
+
+
+def test_calibration_error_is_zero_where_probabilities_are_kept_and_grows_with_what_they_promise():
+    labels = np.array([1] * 8 + [0] * 2)
+    for promised, error in ((0.8, 0.0), (0.999, 0.199), (1.0, 0.2), (0.6, 0.2)):
+        assert calibration_error(labels, np.array([[1 - promised, promised]] * 10)) == pytest.approx(error)
+    assert np.isnan(calibration_error(np.array([], int), np.zeros((0, 2))))
+    assert np.isnan(brier_score(np.array([], int), np.zeros((0, 2))))

@@ -61,7 +61,7 @@ def test_simulate(tmp_path):
     assert len(json.loads((tmp_path / "c" / "manifest.json").read_text())["test"]) == 2
     again = run(*arguments, "--seed", "8")
     assert again.returncode != 0
-    assert "this folder holds a cohort of other settings; choose another --output." in again.stderr
+    assert "this folder holds a cohort of other settings (seed); choose another --output." in again.stderr
 
 
 def test_prepare(tmp_path):
@@ -104,7 +104,7 @@ def test_compare_two_networks_and_a_classifier(cohort, tmp_path, bundle_root):
     assert "| HR-CAM, ours | all | 2 |" in done.stdout
     assert "| MONAI CAM (plain) | all | 2 |" in done.stdout
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "comparison.json", "comparison.md", "panels", "per_subject.csv", "summary.png"
+        "comparison.json", "comparison.md", "panels", "per_subject.csv", "settings.json", "summary.png"
     }  # fmt: skip
 
 

@@ -40,8 +40,9 @@ def begin_training(run_dir: str | Path, settings: Mapping[str, Any], *, resume: 
         )
     wait()  # all have read what is there
     if is_main_process():
-        for path in [p for pattern in LEFT for p in Path(run_dir).glob(pattern) if not resume]:
-            path.unlink()
+        for pattern in () if resume else LEFT:
+            for path in Path(run_dir).glob(pattern):
+                path.unlink()
         kept.write()
     wait()
 

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform, Transform
 
-from hrcam_monai.data.slices import visible_slices
+from hrcam_monai.data.slices import well_shown
 from hrcam_monai.phantoms.abnormalities import NOISE, TURNS, VARIED_NOISE
 from hrcam_monai.phantoms.lesions import add_lesions, brain_depth
 
@@ -79,7 +79,7 @@ class RandLesionsd(RandomizableTransform, MapTransform):
             if mask.any():
                 d[key] = torch.as_tensor(image)
                 d["label"] = self.label
-                d["slice_weights"] = d["slice_weights"] * torch.from_numpy(_shown(mask, self.slice_axis))
+                d["slice_weights"] = d["slice_weights"] * torch.from_numpy(well_shown(mask, self.slice_axis))
         return d
 
     def _draw(self, image: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -94,11 +94,3 @@ class RandLesionsd(RandomizableTransform, MapTransform):
         affine = np.diag([self.spacing] * 3 + [1.0])
         drawn, mask, _ = add_lesions(scaled, affine, rng, grade, count, noise, self.varied, depth)
         return np.where(brain, drawn * (high - low) + low, 0).astype(np.float32)[None], mask
-
-
-def _shown(mask: np.ndarray, axis: int) -> np.ndarray:
-    """Of each slice, whether it shows the mask well: bool [slices]."""
-    shown = np.zeros(mask.shape[axis], bool)
-    for first, last in visible_slices(np.moveaxis(mask, axis, 2), np.eye(4)):
-        shown[first : last + 1] = True
-    return shown

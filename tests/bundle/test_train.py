@@ -111,9 +111,13 @@ def test_lesions_are_drawn_anew_into_healthy_heads(tmp_path):
     drawn = [slices for _ in range(8) for slices in (dataset[0], dataset[1])]
     assert {item["label"] for slices in drawn for item in slices} == {0, 1}
     assert all(len({item["label"] for item in slices}) == 1 for slices in drawn)
-    done = run("train", "drawn_lesions", cwd=tmp_path, **told)
-    assert done.returncode == 0, done.stderr
+    for resume in (False, True):
+        done = run("train", "drawn_lesions", cwd=tmp_path, resume=resume, **told)
+        assert done.returncode == 0, done.stderr
     assert weights(tmp_path / "out")
+    other = run("train", "drawn_lesions", cwd=tmp_path, resume=True, **told, mirrored_axes=[1])
+    assert other.returncode == 1
+    assert "its training began with other settings (transforms); give the same again" in other.stderr
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -136,12 +136,13 @@ class Comparison:
                 "choose another --output, or leave --resume out to start anew."
             )
         self.settings.write()
-        measured = 0
+        measured, asked = 0, set()
         for data in tqdm(self.dataset, desc="compare", unit="subject"):
             if FAILED in data:
                 if self.failures is not None:
                     self.failures.add(data["subject"], data["image"], data[FAILED])
                 continue
+            asked.add(_scan_of(data))
             lesion = has_lesion(data, self.classes)
             drawn = measured
             measured += lesion
@@ -151,6 +152,7 @@ class Comparison:
             panel = self._panel(data, again) if drawn < self.panels else None
             with self.failures.noting([data["subject"]], [_scan_of(data)[1]]) if self.failures is not None else nullcontext():
                 rows.add(self._subject(data, lesion, faithful=drawn < self.faithfulness, panel=panel))
+        rows.keep(asked)
         if not rows.rows:
             raise ValueError(f"{self.folder}: no subject could be compared; see what is said of each.")
         if not measured:
@@ -271,3 +273,10 @@ class RowFile:
         append_csv(self.path, rows, COLUMNS, FORM)
         self.rows += rows
         self.scans |= set(map(_scan_of, rows))
+
+    def keep(self, scans: Collection[tuple[str, str]]) -> None:
+        """Drop the rows of what is not among these scans, as those of another split."""
+        if not self.scans <= set(scans):
+            self.rows = [row for row in self.rows if _scan_of(row) in scans]
+            self.scans &= set(scans)
+            write_csv(self.path, self.rows, COLUMNS, FORM)

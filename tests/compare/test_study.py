@@ -111,6 +111,15 @@ def test_rows_of_other_networks_or_settings_are_not_gone_on_with(tmp_path, given
     Comparison(data[:2], nets, tmp_path, **options | given).run()
 
 
+def test_rows_of_scans_that_are_no_longer_asked_for_are_dropped(tmp_path):
+    nets, data = candidates(), list(subjects())
+    options = {"methods": ["MONAI Grad-CAM"], "panels": 0, "samples": 20}
+    Comparison(data[:2], nets, tmp_path, **options).run()
+    summary = Comparison(data[1:4], nets, tmp_path, resume=True, **options).run()
+    assert {row["subject"] for row in csv.DictReader((tmp_path / "per_subject.csv").open())} == {"s1", "s2", "s3"}
+    assert [x["scans"] for x in summary["classification"] if x["group"] == "all"] == [3, 3]
+
+
 def test_a_bad_subject_costs_only_itself(tmp_path):
     data = [{FAILED: "is empty", "subject": "bad", "image": "x.nii"}, *subjects()]
     failures = Failures(tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, SaveImaged
 
 from hrcam_monai.data.pictures import is_picture, write_picture
 from hrcam_monai.data.writing import write_volume
@@ -31,13 +31,14 @@ def written_map(folder: Path, subject: str, kind: str = "map") -> Path:
     return picture if picture.is_file() else folder / "maps" / f"{subject}_{kind}.nii.gz"
 
 
-class SaveBehindd(MapTransform):
+class SaveBehindd(SaveImaged):
     """Writes maps in a thread of its own, whole or not at all; the future is added to the list `written`.
 
     They are NIfTI, or where the image was a picture a picture on the same pixels. Maps of several classes are one NIfTI file
     of as many volumes; of pictures none is written.
 
-    Whoever notes a subject as done waits for its futures first: `PredictionWriter` does.
+    Whoever notes a subject as done waits for its futures first: `PredictionWriter` does. It is a `SaveImaged` by name alone, for
+    a MONAI Label server takes those out and writes its answer itself.
 
     Args:
         keys: of a map [1, X, Y, Z] or of those of all classes [K, X, Y, Z], with its affine.
@@ -61,7 +62,7 @@ class SaveBehindd(MapTransform):
         allow_missing_keys: bool = False,
         **_options: Any,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        MapTransform.__init__(self, keys, allow_missing_keys)
         self.folder, self.kind, self.dtype = Path(output_dir), output_postfix, output_dtype
         self.pool = ThreadPoolExecutor(1)
 

@@ -16,6 +16,8 @@ from hrcam_monai.handlers.predictions import BEHIND, PredictionWriter
 from hrcam_monai.transforms.saving import SaveBehindd, written_map
 from hrcam_monai.utils.csv_files import read_csv
 from hrcam_monai.utils.files import OutputError
+from hrcam_monai.workflows.configs import bundle_parser
+from tests.bundle.runs import CONFIGS
 from tests.subjects import CLASSES, engine_with, row
 
 OPTIONS = {"output_postfix": "map", "separate_folder": False, "resample": False, "print_log": False}
@@ -36,6 +38,13 @@ def test_writes_what_monai_writes_in_another_thread(tmp_path):
     theirs, ours = (nib.load(tmp_path / name / "a_map.nii.gz") for name in ("theirs", "ours"))
     assert (theirs.get_fdata() == ours.get_fdata()).all()
     assert (theirs.affine == ours.affine).all()
+
+
+def test_a_server_of_monai_label_finds_no_saver_that_it_would_leave_in():
+    parser = bundle_parser(CONFIGS.parent, workflow="inference")
+    names = [step["_target_"] for step in parser["postprocessing::transforms"]]
+    assert sum("SaveBehindd" in name for name in names) == 4
+    assert issubclass(SaveBehindd, SaveImaged)  # which the server takes out
 
 
 def test_the_next_subject_does_not_wait(tmp_path, monkeypatch):

@@ -83,13 +83,14 @@ def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """How far the probability of the predicted class is from how often it is right, over ten bins of it; 0 is best.
 
-    The expected calibration error of Guo et al. (ICML 2017). Of few subjects it is large by chance: read it with its interval.
+    NaN without a subject, or where a probability is NaN. The expected calibration error of Guo et al. (ICML 2017). Of few
+    subjects it is large by chance: read it with its interval.
 
     Example:
         >>> calibration_error(np.array([0, 0, 1]), np.array([[0.9, 0.1]] * 3)).__round__(3)
         0.233
     """
-    if not len(labels):
+    if not len(labels) or np.isnan(probabilities).any():
         return float("nan")
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -71,3 +71,9 @@ def test_calibration_error_is_zero_where_probabilities_are_kept_and_grows_with_w
         assert calibration_error(labels, np.array([[1 - promised, promised]] * 10)) == pytest.approx(error)
     assert np.isnan(calibration_error(np.array([], int), np.zeros((0, 2))))
     assert np.isnan(brier_score(np.array([], int), np.zeros((0, 2))))
+
+
+def test_a_probability_that_is_not_defined_makes_the_error_so():
+    labels, probabilities = np.array([0, 1]), np.array([[np.nan, np.nan], [0.0, 1.0]])
+    assert np.isnan(calibration_error(labels, probabilities))
+    assert np.isnan(brier_score(labels, probabilities))

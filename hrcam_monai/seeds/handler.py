@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from hrcam_monai.data.cohort import CachedCohort
 from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.networks import Tap, locate_taps
 from hrcam_monai.networks.edges import along_edges
+from hrcam_monai.networks.modes import evaluating
+from hrcam_monai.networks.taps import record
+from hrcam_monai.seeds.agreement import agreement
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 from hrcam_monai.seeds.novelty import novelty
 from hrcam_monai.utils.distributed import is_main_process, wait
@@ -33,9 +36,10 @@ class SeedHandler:
     A seed is a map in [0, 1], one a training image, of the finding that the image is labelled with.
 
     Before the first epoch they are made once, of the mean LayerCAM of the plain CNN, whose fine levels hold outlines that no
-    class map has learnt yet: read through flips, weighted by what the image shows that other people's do not (`novelty`), moved
-    along the image's edges and scaled to a maximum of 1, since a labelled finding must be somewhere. Images of the reference
-    class have none. Seeds are kept in the run's folder, so that a resumed training goes on with the same.
+    class map has learnt yet: read through flips, weighted by what the image shows that other people's do not (`novelty`) and by
+    what the person's own images agree on (`agreement`), moved along the image's edges and scaled to a maximum of 1, since a
+    labelled finding must be somewhere. Images of the reference class have none. Seeds are kept in the run's folder, so that a
+    resumed training goes on with the same.
 
     Args:
         dataset: the training images; each cached item gets `seeds` on its image's grid.
@@ -47,6 +51,7 @@ class SeedHandler:
         power: of the LayerCAM maps, whose background is not zero: what is weak in them counts less.
         novelty_power: of the novelty that weighs a map; 0 leaves it as it is. Where every class is a finding, no image shows
             what is not one, and a map without it spreads over common anatomy.
+        agreement_power: of the agreement that weighs a map; 0 leaves it as it is. For people with several images, or slices.
 
     Example:
         >>> SeedHandler(dataset, net.backbone, "runs/train", reference=0, flip_axes=[0]).attach(trainer)  # doctest: +SKIP
@@ -63,6 +68,7 @@ class SeedHandler:
         slice_axis: int | None = None,
         power: float = 2.0,
         novelty_power: float = 0.0,
+        agreement_power: float = 0.0,
     ) -> None:
         self.dataset = dataset
         self.classifier = classifier
@@ -72,6 +78,7 @@ class SeedHandler:
         self.slice_axis = slice_axis
         self.power = power
         self.novelty_power = novelty_power
+        self.agreement_power = agreement_power
         self.taps: list[Tap] = []  # of the classifier, looked for once
 
     def attach(self, engine: Engine) -> None:
@@ -91,42 +98,95 @@ class SeedHandler:
 
     def _made(self) -> Iterator[Tensor]:
         """The seeds [1, *spatial] of each image, half precision."""
-        device = next(self.classifier.parameters()).device
-        weights = self._novelty()
-        for item, weight in zip(tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False), weights, strict=True):
-            image, label = item["image"].as_tensor(), int(item["label"])
-            if label == self.reference:
+        items = self.dataset.items()
+        slices = [self._slices(item["image"].as_tensor()) for item in items]
+        if self.novelty_power or self.agreement_power:
+            _see_one_shape(slices)
+        people = [str(item["subject"]) for item in items]
+        found = [m * w for m, w in zip(self._found(slices), self._novelty(slices, people), strict=True)]
+        found = [scaled(m.movedim(1, 0)[None])[0].movedim(0, 1) for m in found]  # an image, not each slice, to a maximum of 1
+        for item, own, weight in zip(items, found, self._agreement(found, slices, people), strict=True):
+            image = item["image"].as_tensor()
+            if int(item["label"]) == self.reference:
                 yield torch.zeros_like(image[:1], dtype=torch.float16)
                 continue
-            parts = []
-            for part, weighs in zip(self._slices(image).split(BATCH), weight.split(BATCH), strict=True):
-                part, labels = part.to(device), torch.full([len(part)], label, device=device)
-                found = torch.stack([self._maps(part.flip(axes), labels).flip(axes) for axes in self.mirrors]).mean(dim=0)
-                parts.append(along_edges(found * weighs.to(device), part).cpu())
-            seeds = torch.cat(parts)
+            parts = zip((own * weight).split(BATCH), self._slices(image).split(BATCH), strict=True)
+            seeds = torch.cat([along_edges(maps.to(self.device), part.to(self.device)).cpu() for maps, part in parts])
             seeds = seeds[0] if self.slice_axis is None else seeds.movedim(0, self.slice_axis + 1)
             yield scaled(seeds[None])[0].half()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.classifier.parameters()).device
 
     def _slices(self, image: Tensor) -> Tensor:
         """[C, *spatial] -> [S, C, *], what the network sees at once."""
         return image[None] if self.slice_axis is None else image.movedim(self.slice_axis + 1, 0)
 
-    def _novelty(self) -> list[Tensor]:
+    def _found(self, slices: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The classifier's maps [S, 1, *] of what each image is labelled with; of the reference class empty ones."""
+        for item, own in zip(tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False), slices, strict=True):
+            label = int(item["label"])
+            if label == self.reference:
+                yield torch.zeros_like(own[:, :1])
+                continue
+            parts = []
+            for part in own.split(BATCH):
+                part, labels = part.to(self.device), torch.full([len(part)], label, device=self.device)
+                parts.append(
+                    torch.stack([self._maps(part.flip(axes), labels).flip(axes) for axes in self.mirrors]).mean(dim=0).cpu()
+                )
+            yield torch.cat(parts)
+
+    def _novelty(self, slices: Sequence[Tensor], people: Sequence[str]) -> Sequence[Tensor]:
         """Of each image the weights of its slices, [S, 1, *]; where novelty does not count a one a slice."""
-        slices = [self._slices(item["image"].as_tensor()) for item in self.dataset.items()]
         if not self.novelty_power:
-            return [own.new_ones([len(own)] + [1] * (own.ndim - 1)) for own in slices]
-        shapes = sorted({tuple(own.shape[2:]) for own in slices})
-        if len(shapes) > 1:
-            raise ValueError(
-                f"seed_novelty needs images of one shape; they are {shapes}. Set roi_size and resample, or seed_novelty=0."
-            )
-        people = [str(item["subject"]) for item, own in zip(self.dataset.items(), slices, strict=True) for _ in own]
-        return list((novelty(torch.cat(slices), people) ** self.novelty_power).split([len(own) for own in slices]))
+            return _ones(slices)
+        images, whose = torch.cat(list(slices)), _of_slices(people, slices)
+        features = torch.cat([self._features(part) for part in images.split(BATCH)])
+        return (novelty(images, whose, features=features) ** self.novelty_power).split([len(own) for own in slices])
+
+    def _agreement(self, maps: Sequence[Tensor], slices: Sequence[Tensor], people: Sequence[str]) -> Sequence[Tensor]:
+        """Of each image the weights of its slices, [S, 1, *]; where agreement does not count a one a slice."""
+        if not self.agreement_power:
+            return _ones(slices)
+        kinds = [(p, int(item["label"])) for p, item in zip(people, self.dataset.items(), strict=True)]  # of one finding alone
+        agreed = agreement(torch.cat(list(maps)), torch.cat(list(slices)), _of_slices(kinds, slices))
+        return (agreed**self.agreement_power).split([len(own) for own in slices])
+
+    @torch.no_grad()
+    def _features(self, images: Tensor) -> Tensor:
+        """What the classifier sees at its middle level: coarse enough to know a texture, fine enough to place it."""
+        taps = self._levels(images)
+        tap = taps[len(taps) // 2]
+        with evaluating(self.classifier), record(self.classifier, [tap], images.ndim - 2) as seen:
+            self.classifier(images.to(self.device))
+        return tap.channels_first(seen[tap.name]).float().cpu()
 
     def _maps(self, images: Tensor, labels: Tensor) -> Tensor:
+        return layer_cam(self.classifier, images, labels, self._levels(images)) ** self.power
+
+    def _levels(self, images: Tensor) -> list[Tap]:
         self.taps = self.taps or locate_taps(self.classifier, (1, *images.shape[1:]))
-        return layer_cam(self.classifier, images, labels, self.taps) ** self.power
+        return self.taps
+
+
+def _ones(slices: Sequence[Tensor]) -> list[Tensor]:
+    return [own.new_ones([len(own)] + [1] * (own.ndim - 1)) for own in slices]
+
+
+def _of_slices(names: Sequence[Hashable], slices: Sequence[Tensor]) -> list[Hashable]:
+    """The name of each image, for each of its slices."""
+    return [name for name, own in zip(names, slices, strict=True) for _ in own]
+
+
+def _see_one_shape(slices: Sequence[Tensor]) -> None:
+    shapes = sorted({tuple(own.shape[2:]) for own in slices})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"seed_novelty and seed_agreement need images of one shape; they are {shapes}. "
+            "Set roi_size and resample, or both to 0."
+        )
 
 
 def image_and_target(batch: Any, device: Any = None, non_blocking: bool = False, **_: Any) -> tuple[Any, Any]:

@@ -11,14 +11,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hrcam_monai.networks.level_head import upsample
+from hrcam_monai.seeds.likeness import sketches
 
 __all__ = ["novelty"]
 
 SHRINK = 2  # patches are compared on a grid so much coarser: what is unusual is wider than a voxel
-SKETCH = 16  # voxels an axis of the picture that tells which images show the same place
+TINY = 1e-3  # of a feature: a channel that hardly varies is not made to
 
 
-def novelty(images: Tensor, people: Sequence[Hashable], *, neighbours: int = 20, reach: int = 1, patch: int = 7) -> Tensor:
+def novelty(
+    images: Tensor,
+    people: Sequence[Hashable],
+    *,
+    features: Tensor | None = None,
+    neighbours: int = 20,
+    reach: int = 1,
+    patch: int = 7,
+) -> Tensor:
     """The mean squared difference of each place's surroundings from the best fit among the images most like it, one a person.
 
     Anatomy is common to people, disease is not: what none of the nearest images of other people has in about the same place is
@@ -28,6 +37,7 @@ def novelty(images: Tensor, people: Sequence[Hashable], *, neighbours: int = 20,
     Args:
         images: [N, C, *spatial], of like contrast, scale and orientation.
         people: whom each image is of; no image is held against another of the same person.
+        features: [N, F, *coarser], what a network sees in them, not negative.
         neighbours: images of other people that each one is held against, the most like it, one a person.
         reach: steps of the coarser grid that a patch may lie elsewhere in another person.
         patch: its width, steps of the coarser grid.
@@ -50,17 +60,16 @@ def novelty(images: Tensor, people: Sequence[Hashable], *, neighbours: int = 20,
     if len(names) < 2:
         raise ValueError("what is unlike other people cannot be told from the images of one person.")
     person = torch.tensor([names[p] for p in people], device=images.device)
-    dims, size = images.ndim - 2, list(images.shape[2:])
+    alike, size = sketches(images), list(images.shape[2:])
+    near = [_nearest(alike @ sketch, person, int(own), len(names), neighbours) for sketch, own in zip(alike, person, strict=True)]
     shrunk = F.interpolate(images, [max(n // SHRINK, 1) for n in size], mode="area")
-    sketches = F.interpolate(images, [min(n, SKETCH) for n in size], mode="area").flatten(1)
-    sketches = F.normalize(sketches - sketches.mean(dim=1, keepdim=True))
-    found = []
-    for image, sketch, own in tqdm(
-        zip(shrunk, sketches, person, strict=True), desc="novelty", total=len(images), unit="image", leave=False, delay=1
-    ):
-        near = _nearest(sketches @ sketch, person, int(own), len(names), neighbours)
-        found.append(_misfit(image[None], shrunk[near], reach, patch, dims))
-    return upsample(torch.cat(found), size)
+    found = upsample(_misfits(shrunk, near, reach, patch), size)
+    if features is None:
+        return found
+    seen = features.clamp(min=0).sqrt()  # so that few strong features do not decide alone
+    spread = seen.transpose(0, 1).flatten(1).std(dim=1).clamp(min=TINY)
+    seen = seen / spread.view([1, -1] + [1] * len(size))
+    return (found * upsample(_misfits(seen, near, reach, 1), size)).sqrt()
 
 
 def _nearest(likeness: Tensor, person: Tensor, own: int, number: int, neighbours: int) -> Tensor:
@@ -71,8 +80,15 @@ def _nearest(likeness: Tensor, person: Tensor, own: int, number: int, neighbours
     return torch.stack([likeness.masked_fill(person != p, -torch.inf).argmax() for p in chosen])
 
 
-def _misfit(image: Tensor, others: Tensor, reach: int, patch: int, dims: int) -> Tensor:
+def _misfits(images: Tensor, near: Sequence[Tensor], reach: int, patch: int) -> Tensor:
+    """[N, C, *s] and of each image those it is held against -> [N, 1, *s]."""
+    told = tqdm(near, desc="novelty", unit="image", leave=False, delay=1)
+    return torch.cat([_misfit(images[i : i + 1], images[others], reach, patch) for i, others in enumerate(told)])
+
+
+def _misfit(image: Tensor, others: Tensor, reach: int, patch: int) -> Tensor:
     """[1, C, *s], [N, C, *s] -> [1, 1, *s]: the smallest mean squared difference over the others and their displacements."""
+    dims = image.ndim - 2
     mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[dims - 1]
     wide = F.pad(others, [reach] * 2 * dims, mode="replicate")
     least = image.new_full([1, 1, *image.shape[2:]], torch.inf)

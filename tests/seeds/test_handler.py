@@ -88,5 +88,22 @@ def test_novelty_weighs_the_map_and_needs_images_of_one_shape(tmp_path):
     assert [float(s.max()) for s in weighted] == [0, 1, 0, 1]
     items = data.items()
     items[0]["image"] = items[0]["image"][:, :-2]
-    with pytest.raises(ValueError, match=r"seed_novelty needs images of one shape; they are \[\(22, 20\), \(24, 20\)\]"):
+    with pytest.raises(
+        ValueError, match=r"seed_novelty and seed_agreement need images of one shape; they are \[\(22, 20\), \(24, 20\)\]"
+    ):
         run(SeedHandler(data, net.backbone, tmp_path, novelty_power=0.5, **options), epochs=1)
+
+
+def test_what_the_images_of_one_person_agree_on_counts_more(tmp_path):
+    data, net = cohort(tmp_path), network(reference=None)
+    for item in data.items():
+        item["subject"], item["label"] = "one", 1
+    options = {"reference": None, "slice_axis": 2}
+    (alone,) = run(SeedHandler(data, net.backbone, tmp_path, **options), epochs=1)
+    (agreed,) = run(SeedHandler(data, net.backbone, tmp_path, agreement_power=1.0, **options), epochs=1)
+    assert not torch.equal(alone[1], agreed[1])
+    assert [float(s.max()) for s in agreed] == [1, 1, 1, 1]
+    for item, name in zip(data.items(), "abcd", strict=True):
+        item["subject"] = name
+    (lone,) = run(SeedHandler(data, net.backbone, tmp_path, agreement_power=1.0, **options), epochs=1)
+    assert not torch.equal(lone[1], agreed[1]), "others' images tell nothing"

@@ -51,6 +51,16 @@ def test_it_knows_no_label_and_no_order():
     torch.testing.assert_close(shuffled, novelty(images, people)[order])
 
 
+def test_features_that_one_person_alone_has_stand_out_where_grey_values_do_not():
+    images, features = anatomy(5), torch.rand(5, 4, 12, 12) * 0.1
+    features[1, 2, 6, 7] = 5
+    found = novelty(images, "abcde", features=features)
+    assert found.shape == images.shape
+    peak = torch.unravel_index(found[1, 0].argmax(), found.shape[2:])
+    assert [int(p) // 4 for p in peak] == [6, 7]
+    assert float(found[1].max()) > 5 * float(found[[0, 2, 3, 4]].max())
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="what is unlike other people cannot be told from the images of one person."):
         novelty(torch.rand(2, 1, 16, 16), ["a", "a"])

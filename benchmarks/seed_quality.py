@@ -1,0 +1,96 @@
+"""What finds tumours in training images before any class map is taught: the seeds, and what they are weighed by.
+
+python benchmarks/seed_quality.py --data ../shared/data --name brain_tumor_t1ce --run work/tumours/brain_tumor_t1ce_1_0
+
+Masks are read to score training images of one fold's people, never to train or weigh.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from common import RealData
+from sklearn.metrics import average_precision_score
+from torch import Tensor, nn
+from tumours import CLASSES, SetName, dataset_of, overlays, trained
+
+from hrcam_monai.networks import locate_taps
+from hrcam_monai.networks.edges import along_edges
+from hrcam_monai.networks.taps import record
+from hrcam_monai.seeds import agreement, layer_cam, novelty
+from hrcam_monai.seeds.layer_cam import scaled
+
+BATCH = 32
+
+
+def maps_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """LayerCAM through flips [N, 1, *], and the features of the middle level."""
+    taps = locate_taps(network, (1, *images.shape[1:]))
+    middle, maps, features = taps[len(taps) // 2], [], []
+    for part, own in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        maps.append(sum(layer_cam(network, part.flip(axes), own, taps).flip(axes) ** 2 for axes in ([], [2])) / 2)
+        with torch.no_grad(), record(network.eval(), [middle], 2) as seen:
+            network(part)
+        features.append(seen[middle.name])
+    return torch.cat(maps), torch.cat(features)
+
+
+def table(weighed: Mapping[str, Tensor], images: Tensor, masks: Tensor, labels: Tensor, classes: list[str]) -> None:
+    """Print pixel AP, of each class too, and pointing of each line's maps, moved along edges."""
+    typer.echo("| seeds | pixel AP | " + " | ".join(classes) + " | pointing |\n|---" + "|---" * (len(classes) + 2) + "|")
+    for name, maps in weighed.items():
+        moved = (
+            torch.cat([along_edges(m, i) for m, i in zip(maps.split(BATCH), images.split(BATCH), strict=True)]).flatten(1).numpy()
+        )
+        truth = masks.flatten(1).numpy() > 0
+        precision = np.array([average_precision_score(t, m) for t, m in zip(truth, moved, strict=True)])
+        pointing = np.mean([t[m.argmax()] for t, m in zip(truth, moved, strict=True)])
+        of_class = " | ".join(f"{precision[labels.numpy() == k].mean():.3f}" for k in range(len(classes)) if (labels == k).any())
+        typer.echo(f"| {name} | {precision.mean():.3f} | {of_class} | {pointing:.2f} |")
+
+
+def main(
+    data: RealData,
+    name: SetName,
+    run: Annotated[Path, typer.Option(help="Folder of a run of tumours.py.")],
+    scored: Annotated[int, typer.Option(help="Fold whose people, among those that trained, are scored.")] = 0,
+) -> None:
+    """Print what the seeds find in training images: LayerCAM alone, and weighed by novelty and agreement."""
+    torch.set_num_threads(1)
+    source = (data / name).absolute()
+    if not source.is_dir():
+        typer.echo(f"no real data at {source}; nothing is measured.")
+        return
+    _, plain = trained(run.absolute(), overlays(name))
+    items = [d for d in dataset_of(name, run.absolute(), source, "training", overlays(name)) if "mask" in d]
+    with (source / "slices.csv").open() as file:
+        fold = {r["patient"]: int(r["fold"]) for r in csv.DictReader(file)}
+    images = torch.stack([d["image"][..., 0].as_tensor() for d in items])
+    masks = torch.stack([torch.as_tensor(d["mask"][..., 0]) for d in items])
+    labels, people = torch.tensor([int(d["label"]) for d in items]), [str(d["subject"]) for d in items]
+    rows = torch.tensor([i for i, p in enumerate(people) if fold[p] == scored and masks[i].any()])
+    found, features = maps_of(plain.network, images, labels)
+    grey = novelty(images, people)
+    both = novelty(images, people, features=features)
+    kinds = list(zip(people, labels.tolist(), strict=True))
+    weighed = {
+        "LayerCAM, squared": found,
+        "novelty of grey values alone": grey,
+        "novelty of features alone": both**2 / grey.clamp(min=1e-12),
+        "LayerCAM, novelty of grey values": found * grey**0.5,
+        "LayerCAM, novelty of both": found * both,
+    }
+    best = scaled(weighed["LayerCAM, novelty of both"])
+    agreed = agreement(best, images, kinds)
+    weighed |= {"agreement alone": agreed, "LayerCAM, novelty of both, agreement": best * agreed}
+    table({k: v[rows] for k, v in weighed.items()}, images[rows], masks[rows], labels[rows], CLASSES[name])
+
+
+if __name__ == "__main__":
+    typer.run(main)

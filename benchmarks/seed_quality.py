@@ -22,7 +22,7 @@ from tumours import CLASSES, SetName, dataset_of, overlays, trained
 
 from hrcam_monai.networks import locate_taps
 from hrcam_monai.networks.edges import along_edges
-from hrcam_monai.networks.taps import record
+from hrcam_monai.networks.tap import record
 from hrcam_monai.seeds import agreement, layer_cam, novelty
 from hrcam_monai.seeds.layer_cam import scaled
 

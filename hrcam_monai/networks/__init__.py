@@ -4,7 +4,8 @@ from hrcam_monai.networks.exported import ExportableHRCAMNet, load_exported
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import LevelHead, pool_maps
 from hrcam_monai.networks.stage_cnn import StageCNN
-from hrcam_monai.networks.taps import Tap, TapError, find_taps, locate_taps
+from hrcam_monai.networks.tap import Tap, TapError
+from hrcam_monai.networks.taps import find_taps, locate_taps
 
 __all__ = [
     "ExportableHRCAMNet",

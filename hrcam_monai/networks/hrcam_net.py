@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from hrcam_monai.networks.level_head import LevelHead
-from hrcam_monai.networks.taps import DEFAULT_SIZE, Tap, TapError, check_taps, locate_taps, record
+from hrcam_monai.networks.tap import Tap, TapError, record
+from hrcam_monai.networks.taps import DEFAULT_SIZE, check_taps, locate_taps
 
 __all__ = ["HRCAMNet"]
 

@@ -1,11 +1,5 @@
 """Find where to tap a CNN: of each resolution, the feature map that the next one is computed from.
 
-A tap is named by who puts its feature map out in a forward pass:
-
-- `layer1`: the module of this name, as in `named_modules()`;
-- `relu@2`: a module's second call, where one module serves several stages;
-- `stage:relu`, `stage:relu@2`: a function called in a module, by its first or second call there; `:relu` in the network itself.
-
 No tap may be overwritten later by an in-place operation: a tensor's `_version` tells.
 """
 
@@ -13,8 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -22,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrcam_monai.networks.dataflow import Dataflow, Node, Watch, trace
+from hrcam_monai.networks.dataflow import Dataflow, Node, trace
+from hrcam_monai.networks.tap import Tap, TapError, parsed
 
-__all__ = ["DEFAULT_SIZE", "Candidate", "Tap", "TapError", "candidates", "check_taps", "find_taps", "locate_taps", "record"]
+__all__ = ["DEFAULT_SIZE", "Candidate", "candidates", "check_taps", "find_taps", "locate_taps"]
 
 ACTIVATIONS = {
     *("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "rrelu", "prelu", "elu", "elu_", "selu", "celu", "gelu", "silu"),
@@ -37,105 +31,9 @@ UNWATCHED = {"__setitem__", "__get__"}  # put out nothing that could be kept
 DEFAULT_SIZE = 64  # side of the probe when no input shape is given
 
 
-class TapError(ValueError):
-    """A tap that cannot be used; the message lists the ones that can."""
-
-
-@dataclass(frozen=True)
-class Tap:
-    """Where a feature map is found, and how it lies.
-
-    Attributes:
-        name: see above.
-        channels: of its feature map.
-        channels_last: whether the network puts it out as [B, *spatial, C], as ConvNeXt and Swin do.
-    """
-
-    name: str
-    channels: int
-    channels_last: bool = False
-
-    @property
-    def hookable(self) -> bool:
-        """Whether it is all that a module puts out, as [B, C, *spatial]: what other tools can hook."""
-        return not self.channels_last and not set(self.name) & set(":@")
-
-    def channels_first(self, feature: Tensor) -> Tensor:
-        """[B, C, *spatial], however the network has it."""
-        return feature.movedim(-1, 1) if self.channels_last else feature
-
-
-def _parsed(name: str) -> tuple[str, int | None, str, int]:
-    """(module, its call or None, function or "", its call) of a tap's name.
-
-    Example:
-        >>> _parsed("stage@2:relu"), _parsed("layer1")
-        (('stage', 2, 'relu', 1), ('layer1', None, '', 1))
-    """
-    place, _, function = name.partition(":")
-    module, _, call = place.partition("@")
-    function, _, inner = function.partition("@")
-    return module, int(call) if call.isdigit() else None, function, int(inner) if inner.isdigit() else 1
-
-
 def _is_feature_map(x: object, spatial_dims: int) -> bool:
     """Whether x may be [B, C, *spatial] or [B, *spatial, C], with room in space: a 1x1 output is that of a squeeze or pooling."""
     return isinstance(x, Tensor) and x.ndim == spatial_dims + 2 and x.is_floating_point() and sorted(x.shape[1:])[-2] > 1
-
-
-@contextmanager
-def record(
-    backbone: nn.Module, taps: Iterable[Tap], spatial_dims: int, read: Callable[[Tap, Tensor], Tensor] | None = None
-) -> Iterator[dict[str, Tensor]]:
-    """While open, the feature map of each tap, as the network puts it out; closing removes the hooks.
-
-    Of a module that is called several times, the last feature map of the tap's channels is kept, unless the name has a number.
-
-    Args:
-        backbone: runs while this is open.
-        taps: see `locate_taps`.
-        spatial_dims: 2 or 3.
-        read: what it makes of the tap and its feature map is kept in the feature map's place.
-    """
-    seen: dict[str, Tensor] = {}
-    modules = dict(backbone.named_modules())
-    handles = []
-
-    def keep(tap: Tap, output: object) -> None:
-        axis = -1 if tap.channels_last else 1
-        if isinstance(output, Tensor) and output.ndim == spatial_dims + 2 and output.shape[axis] == tap.channels:
-            seen[tap.name] = read(tap, output) if read else output
-
-    def watch(tap: Tap) -> None:
-        name, wanted, function, inner = _parsed(tap.name)
-        module, calls, open_ = modules[name], [0], []
-
-        def enter(_module: nn.Module, _inputs: object) -> None:
-            calls[0] += 1
-            here = wanted in (None, calls[0])
-            mode = Watch(function, lambda n, output: keep(tap, output) if here and n == inner else None)
-            open_.append(mode)
-            mode.__enter__()  # type: ignore[no-untyped-call]
-
-        def leave(_module: nn.Module, _inputs: object, output: object) -> None:
-            if function:
-                open_.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
-            else:
-                calls[0] += 1
-                if wanted in (None, calls[0]):
-                    keep(tap, output)
-
-        if function:
-            handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave, always_call=bool(function)))
-
-    for tap in taps:
-        watch(tap)
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @dataclass(frozen=True)
@@ -355,7 +253,7 @@ def check_taps(backbone: nn.Module, names: Sequence[str], input_shape: Sequence[
             if not known[name].node.overwritten:
                 continue
             fault = "is overwritten later by an in-place operation"
-        elif _parsed(name)[0] not in modules:
+        elif parsed(name)[0] not in modules:
             fault = "is no module of the backbone"
         else:
             fault = f"puts out no {len(input_shape) - 2}-D feature map"

@@ -17,7 +17,7 @@ from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.networks import Tap, locate_taps
 from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.networks.modes import evaluating
-from hrcam_monai.networks.taps import record
+from hrcam_monai.networks.tap import record
 from hrcam_monai.seeds.agreement import agreement
 from hrcam_monai.seeds.layer_cam import layer_cam, scaled
 from hrcam_monai.seeds.novelty import novelty

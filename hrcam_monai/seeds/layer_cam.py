@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hrcam_monai.networks.level_head import upsample
 from hrcam_monai.networks.modes import evaluating
-from hrcam_monai.networks.taps import Tap, record
+from hrcam_monai.networks.tap import Tap, record
 
 __all__ = ["layer_cam", "scaled"]
 

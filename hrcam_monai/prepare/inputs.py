@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hrcam_monai.data.dicom_series import Series, choose_series, find_series, read_series
+from hrcam_monai.data.dicom_series import Series, find_series, read_series
 from hrcam_monai.data.file_kinds import is_dicom, is_scan
 from hrcam_monai.data.itk_images import from_array
 from hrcam_monai.data.links import REFUSED, check_links, leaves
@@ -17,6 +17,7 @@ from hrcam_monai.data.manifest import Failure, ManifestError
 from hrcam_monai.data.reading import ScanError, read_scan
 from hrcam_monai.prepare.bids import bids_image, is_bids
 from hrcam_monai.prepare.listing import Columns, Listed, read_listing
+from hrcam_monai.prepare.series_choice import choose_series
 from hrcam_monai.utils.files import file_hash, files_hash
 
 __all__ = [

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hrcam_monai.data.dicom_header import IDENTIFYING, Frame, blotted, frames_of
 from hrcam_monai.data.dicom_stack import cut_short, even_steps, read_pixels, stack_affine, stack_fault
 from hrcam_monai.data.file_kinds import is_dicom
 from hrcam_monai.data.scan_error import ScanError
@@ -33,7 +34,6 @@ __all__ = [
 LOCALISER = re.compile(r"locali[sz]er|scout|survey|(3|three).?plane|^loc\b", re.IGNORECASE)
 AS_SLICES = "export it again as one file a slice"
 RESAMPLE = "lay them on a grid (3D Slicer: Acquisition geometry regularization), and give what comes out as NIfTI"
-IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber", "StudyID")
 GREY = ("MONOCHROME2", "MONOCHROME1")  # of the second, small values are to be shown white: itk turns them over, nobody else does
 BITS = (8, 16, 32)  # of a pixel; with others, or without the palette that a header names, itk misreads, or ends the process
 TAGS = (
@@ -102,50 +102,7 @@ class Series:
         return "a derived image" if {"DERIVED", "SECONDARY"} & set(self.image_type[:2]) else None
 
 
-def _blotted(text: str, header: Any) -> str:
-    """A description without words of the patient's name, numbers and dates, which operators sometimes type into it."""
-    for tag in IDENTIFYING:
-        for word in re.split(r"[\s^=,\\]+", str(header.get(tag, ""))):
-            if len(word) > 2:
-                text = re.sub(re.escape(word), "***", text, flags=re.IGNORECASE)
-    return re.sub(r"(19|20)\d{2}[-./]?[01]\d[-./]?[0-3]\d", "***", text)
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One slice of a file."""
-
-    position: Any
-    orientation: Any
-    pixel: tuple[float, ...]  # distance of rows, of columns
-    scale: tuple[float, float]  # rescale slope and intercept
-
-
-def _frames(header: Any) -> list[_Frame]:
-    """The slices of a file: one, or those of a multi-frame file."""
-    shared = header.get("SharedFunctionalGroupsSequence") or [{}]
-
-    def find(frame: Any, group: str, field: str) -> Any:
-        for holder in (frame, shared[0]):
-            if group in holder:
-                return holder[group].value[0].get(field)
-        return header.get(field)
-
-    def read(frame: Any) -> _Frame:
-        return _Frame(
-            find(frame, "PlanePositionSequence", "ImagePositionPatient"),
-            find(frame, "PlaneOrientationSequence", "ImageOrientationPatient"),
-            tuple(float(v) for v in find(frame, "PixelMeasuresSequence", "PixelSpacing") or ()),
-            tuple(  # type: ignore[arg-type]
-                float(find(frame, "PixelValueTransformationSequence", f) or default)
-                for f, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
-            ),
-        )
-
-    return [read(f) for f in header.get("PerFrameFunctionalGroupsSequence") or [{}]]
-
-
-def _fault(headers: Sequence[Any], found: Sequence[list[_Frame]]) -> str:
+def _fault(headers: Sequence[Any], found: Sequence[list[Frame]]) -> str:
     """Why slices are no one volume of one patient, apart from their places."""
     patients = {(str(h.get("PatientID", "")), str(h.get("PatientName", ""))) for h in headers}
     sizes = {(int(h.get("Rows") or 0), int(h.get("Columns") or 0)) for h in headers}
@@ -180,7 +137,7 @@ def series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
 
 def _series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
     first = headers[0]
-    found = [_frames(h) for h in headers]
+    found = [frames_of(h) for h in headers]
     places = [(i, j) for i, frames in enumerate(found) for j in range(len(frames))]
     placed = all(f.position is not None and f.orientation is not None for frames in found for f in frames)
     order = list(range(len(files)))
@@ -196,8 +153,8 @@ def _series_of(files: Sequence[Path], headers: Sequence[Any]) -> Series:
     own_scales = turned or any(len({f.scale for f in frames}) > 1 for frames in found)
     return Series(
         files=tuple(files[i] for i in order),
-        description=_blotted(str(first.get("SeriesDescription", "")).strip(), first),
-        protocol=_blotted(str(first.get("ProtocolName", "")).strip(), first),
+        description=blotted(str(first.get("SeriesDescription", "")).strip(), first),
+        protocol=blotted(str(first.get("ProtocolName", "")).strip(), first),
         modality=str(first.get("Modality", "")),
         image_type=tuple(str(v).upper() for v in first.get("ImageType") or ()),
         positions=np.array([f.position for f in slices], float).reshape(-1, 3),

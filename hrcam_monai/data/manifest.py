@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import posixpath
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,22 +15,20 @@ from tqdm import tqdm
 
 from hrcam_monai.data.file_kinds import folder_of_dicom, is_dicom, is_scan
 from hrcam_monai.data.links import REFUSED, leaves
+from hrcam_monai.data.names import UNNAMEABLE, alike_names, names_files
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.utils.files import files_hash
 
 __all__ = [
     "FILES",
     "SPLITS",
-    "UNNAMEABLE",
     "Failure",
     "Manifest",
     "ManifestError",
-    "alike_names",
     "inside",
     "load_manifest",
     "manifest_path",
     "named_classes",
-    "names_files",
 ]
 
 SPLITS = ("training", "validation", "test")
@@ -44,7 +40,6 @@ class ManifestError(ValueError):
     """A manifest that cannot be used: the message names the file, every fault and the remedy."""
 
 
-UNNAMEABLE = "cannot name a file; use letters, digits, '_', '-' and '.'"
 NOT_THERE = "{}: no such manifest; give a JSON file, or a folder with a manifest.json."
 
 
@@ -110,34 +105,6 @@ def manifest_path(source: str | Path) -> Path:
     """The manifest that a path means: itself, or `manifest.json` in it when it is a folder."""
     path = Path(os.path.normpath(Path(source).expanduser().absolute()))  # files are told apart by their paths
     return path / "manifest.json" if path.is_dir() else path
-
-
-def names_files(subject: str) -> bool:
-    """Whether a subject's name can name the files that are made of it.
-
-    Example:
-        >>> names_files("sub-01"), names_files("../sub-01")
-        (True, False)
-    """
-    return bool(re.fullmatch(r"\w[\w .-]*", subject))
-
-
-def alike_names(names: Iterable[str]) -> str:
-    """Two names of classes that mean one: they differ in case, in space or in how a number is written. Empty where none do.
-
-    Example:
-        >>> alike_names(["control", "Patient", "patient"]), alike_names(["1", "1.0"]), alike_names(["1", "2"])
-        ("'Patient' and 'patient' mean the same", "'1' and '1.0' mean the same", '')
-    """
-    seen: dict[str, str] = {}
-    for name in names:
-        text = " ".join(name.split()).casefold()
-        with contextlib.suppress(ValueError):  # names that are numbers
-            text = str(float(text))
-        if text in seen:
-            return f"'{seen[text]}' and '{name}' mean the same"
-        seen[text] = name
-    return ""
 
 
 def inside(root: Path, relative: str) -> Path | None:

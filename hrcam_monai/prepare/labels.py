@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hrcam_monai.data.failures import reason
-from hrcam_monai.data.manifest import SPLITS, ManifestError, alike_names
+from hrcam_monai.data.manifest import SPLITS, ManifestError
+from hrcam_monai.data.names import alike_names
 
 __all__ = [
     "EMPTY",

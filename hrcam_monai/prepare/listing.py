@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hrcam_monai.data.file_kinds import SUFFIXES, is_scan, stem
-from hrcam_monai.data.manifest import SPLITS, UNNAMEABLE, Failure, ManifestError, inside, names_files
+from hrcam_monai.data.manifest import SPLITS, Failure, ManifestError, inside
+from hrcam_monai.data.names import UNNAMEABLE, names_files
 from hrcam_monai.prepare.labels import EMPTY, LABEL_COLUMNS, SUBJECT_COLUMNS, number, read_table
 
 __all__ = ["Columns", "Listed", "other_values", "people_labels", "read_listing"]

@@ -20,7 +20,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from hrcam_monai.brain import STRIP
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.itk_images import one_thread
-from hrcam_monai.data.manifest import UNNAMEABLE, Failure, ManifestError, load_manifest, names_files
+from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
+from hrcam_monai.data.names import UNNAMEABLE, names_files
 from hrcam_monai.data.sidecar import FOLDERS
 from hrcam_monai.prepare.inputs import Choice, check_choice, find_subjects
 from hrcam_monai.prepare.registration import MODES

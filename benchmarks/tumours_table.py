@@ -38,7 +38,8 @@ STEPS = {
     "brain_tumor_t1ce": (
         Step("the plain CNN: LayerCAM's mean, read as ours", "", RIVAL, "plain"),
         Step("HR-CAM taught by its LayerCAM", "_without_novelty", OURS),
-        Step("the same, weighted by novelty: what ships", "", OURS),
+        Step("the same, weighted by novelty of grey values", "_grey_novelty", OURS),
+        Step("by novelty of features too, and by agreement: what ships", "", OURS),
     ),
 }
 PAGE = ROOT / "docs" / "real_tumours.md"

@@ -40,15 +40,15 @@ def frames_of(header: Any) -> list[Frame]:
                 return holder[group].value[0].get(field)
         return header.get(field)
 
+    def scale(frame: Any, field: str, default: float) -> float:
+        return float(find(frame, "PixelValueTransformationSequence", field) or default)
+
     def read(frame: Any) -> Frame:
         return Frame(
             find(frame, "PlanePositionSequence", "ImagePositionPatient"),
             find(frame, "PlaneOrientationSequence", "ImageOrientationPatient"),
             tuple(float(v) for v in find(frame, "PixelMeasuresSequence", "PixelSpacing") or ()),
-            tuple(  # type: ignore[arg-type]
-                float(find(frame, "PixelValueTransformationSequence", f) or default)
-                for f, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
-            ),
+            (scale(frame, "RescaleSlope", 1), scale(frame, "RescaleIntercept", 0)),
         )
 
     return [read(f) for f in header.get("PerFrameFunctionalGroupsSequence") or [{}]]

@@ -10,7 +10,7 @@ A tap is named by who puts its feature map out in a forward pass:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -86,18 +86,19 @@ def record(
 
     def watch(tap: Tap) -> None:
         name, wanted, function, inner = parsed(tap.name)
-        module, calls, open_ = modules[name], [0], []
+        module, calls = modules[name], [0]
+        open_: list[ExitStack] = []
 
         def enter(_module: nn.Module, _inputs: object) -> None:
             calls[0] += 1
             here = wanted in (None, calls[0])
             mode = Watch(function, lambda n, output: keep(tap, output) if here and n == inner else None)
-            open_.append(mode)
-            mode.__enter__()  # type: ignore[no-untyped-call]
+            open_.append(ExitStack())
+            open_[-1].enter_context(mode)
 
         def leave(_module: nn.Module, _inputs: object, output: object) -> None:
             if function:
-                open_.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+                open_.pop().close()
             else:
                 calls[0] += 1
                 if wanted in (None, calls[0]):

@@ -22,22 +22,18 @@ from tumours import CLASSES, SetName, dataset_of, overlays, trained
 
 from hrcam_monai.networks import locate_taps
 from hrcam_monai.networks.edges import along_edges
-from hrcam_monai.networks.tap import record
-from hrcam_monai.seeds import agreement, layer_cam, novelty
-from hrcam_monai.seeds.layer_cam import scaled
+from hrcam_monai.seeds import agreement, novelty
+from hrcam_monai.seeds.layer_cam import middle_features, mirrored_layer_cam, scaled
 
 BATCH = 32
 
 
 def maps_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """LayerCAM through flips [N, 1, *], and the features of the middle level."""
-    taps = locate_taps(network, (1, *images.shape[1:]))
-    middle, maps, features = taps[len(taps) // 2], [], []
+    taps, maps, features = locate_taps(network, (1, *images.shape[1:])), [], []
     for part, own in zip(images.split(BATCH), labels.split(BATCH), strict=True):
-        maps.append(sum(layer_cam(network, part.flip(axes), own, taps).flip(axes) ** 2 for axes in ([], [2])) / 2)
-        with torch.no_grad(), record(network.eval(), [middle], 2) as seen:
-            network(part)
-        features.append(seen[middle.name])
+        maps.append(mirrored_layer_cam(network, part, own, taps, mirrors=([], [2]), power=2))
+        features.append(middle_features(network, part, taps))
     return torch.cat(maps), torch.cat(features)
 
 
@@ -45,9 +41,8 @@ def table(weighed: Mapping[str, Tensor], images: Tensor, masks: Tensor, labels: 
     """Print pixel AP, of each class too, and pointing of each line's maps, moved along edges."""
     typer.echo("| seeds | pixel AP | " + " | ".join(classes) + " | pointing |\n|---" + "|---" * (len(classes) + 2) + "|")
     for name, maps in weighed.items():
-        moved = (
-            torch.cat([along_edges(m, i) for m, i in zip(maps.split(BATCH), images.split(BATCH), strict=True)]).flatten(1).numpy()
-        )
+        parts = zip(maps.split(BATCH), images.split(BATCH), strict=True)
+        moved = torch.cat([along_edges(m, image) for m, image in parts]).flatten(1).numpy()
         truth = masks.flatten(1).numpy() > 0
         precision = np.array([average_precision_score(t, m) for t, m in zip(truth, moved, strict=True)])
         pointing = np.mean([t[m.argmax()] for t, m in zip(truth, moved, strict=True)])

@@ -8,7 +8,7 @@ import torch
 from monai.networks.layers import GaussianFilter
 from torch import Tensor
 
-from hrcam_monai.seeds.likeness import sketches
+from hrcam_monai.seeds.likeness import numbered, sketches
 
 __all__ = ["agreement"]
 
@@ -39,10 +39,8 @@ def agreement(maps: Tensor, images: Tensor, people: Sequence[Hashable], *, liken
     if not len(maps) == len(images) == len(people):
         raise ValueError(f"{len(maps)} maps, {len(images)} images and {len(people)} names of people; give as many of each.")
     alike, smooth = sketches(images), GaussianFilter(images.ndim - 2, blur).to(maps.device)
-    names = {name: n for n, name in enumerate(dict.fromkeys(people))}
-    person = torch.tensor([names[p] for p in people], device=images.device)
-    found = torch.empty_like(maps)
-    for own in range(len(names)):
+    person, found = numbered(people).to(images.device), torch.empty_like(maps)
+    for own in person.unique():
         rows = torch.nonzero(person == own)[:, 0]
         family = (alike[rows] @ alike[rows].T > likeness).to(maps.dtype)
         family.fill_diagonal_(1.0)

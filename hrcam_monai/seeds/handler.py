@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,8 @@ from hrcam_monai.data.cohort import CachedCohort
 from hrcam_monai.inferers import mirrored_axes
 from hrcam_monai.networks import Tap, locate_taps
 from hrcam_monai.networks.edges import along_edges
-from hrcam_monai.networks.modes import evaluating
-from hrcam_monai.networks.tap import record
 from hrcam_monai.seeds.agreement import agreement
-from hrcam_monai.seeds.layer_cam import layer_cam, scaled
+from hrcam_monai.seeds.layer_cam import middle_features, mirrored_layer_cam, scaled
 from hrcam_monai.seeds.novelty import novelty
 from hrcam_monai.utils.distributed import is_main_process, wait
 from hrcam_monai.utils.files import write_tensors
@@ -100,20 +98,20 @@ class SeedHandler:
         """The seeds [1, *spatial] of each image, half precision."""
         items = self.dataset.items()
         slices = [self._slices(item["image"].as_tensor()) for item in items]
+        people = [str(item["subject"]) for item in items]
         if self.novelty_power or self.agreement_power:
             _see_one_shape(slices)
-        people = [str(item["subject"]) for item in items]
-        found = [m * w for m, w in zip(self._found(slices), self._novelty(slices, people), strict=True)]
-        found = [scaled(m.movedim(1, 0)[None])[0].movedim(0, 1) for m in found]  # an image, not each slice, to a maximum of 1
-        for item, own, weight in zip(items, found, self._agreement(found, slices, people), strict=True):
-            image = item["image"].as_tensor()
-            if int(item["label"]) == self.reference:
-                yield torch.zeros_like(image[:1], dtype=torch.float16)
-                continue
-            parts = zip((own * weight).split(BATCH), self._slices(image).split(BATCH), strict=True)
-            seeds = torch.cat([along_edges(maps.to(self.device), part.to(self.device)).cpu() for maps, part in parts])
-            seeds = seeds[0] if self.slice_axis is None else seeds.movedim(0, self.slice_axis + 1)
-            yield scaled(seeds[None])[0].half()
+        found: Iterable[Tensor] = self._found(slices)
+        if self.novelty_power:
+            found = map(torch.mul, found, self._novelty(slices, people))
+        if self.agreement_power:
+            found = self._agreed(found, slices, people)
+        for own, images in zip(found, slices, strict=True):
+            if own.any():
+                parts = zip(own.split(BATCH), images.split(BATCH), strict=True)
+                own = torch.cat([along_edges(m.to(self.device), image.to(self.device)).cpu() for m, image in parts])
+            own = own[0] if self.slice_axis is None else own.movedim(0, self.slice_axis + 1)
+            yield scaled(own[None])[0].half()
 
     @property
     def device(self) -> torch.device:
@@ -127,52 +125,35 @@ class SeedHandler:
         """The classifier's maps [S, 1, *] of what each image is labelled with; of the reference class empty ones."""
         for item, own in zip(tqdm(self.dataset.items(), desc="seeds", unit="image", leave=False), slices, strict=True):
             label = int(item["label"])
-            if label == self.reference:
-                yield torch.zeros_like(own[:, :1])
-                continue
-            parts = []
-            for part in own.split(BATCH):
-                part, labels = part.to(self.device), torch.full([len(part)], label, device=self.device)
-                parts.append(
-                    torch.stack([self._maps(part.flip(axes), labels).flip(axes) for axes in self.mirrors]).mean(dim=0).cpu()
-                )
-            yield torch.cat(parts)
+            yield torch.zeros_like(own[:, :1]) if label == self.reference else self._maps(own, label)
+
+    def _maps(self, images: Tensor, label: int) -> Tensor:
+        taps, found = self._levels(images), []
+        for part in images.split(BATCH):
+            labels = torch.full([len(part)], label, device=self.device)
+            part = part.to(self.device)
+            maps = mirrored_layer_cam(self.classifier, part, labels, taps, mirrors=self.mirrors, power=self.power)
+            found.append(maps.cpu())
+        return torch.cat(found)
 
     def _novelty(self, slices: Sequence[Tensor], people: Sequence[str]) -> Sequence[Tensor]:
-        """Of each image the weights of its slices, [S, 1, *]; where novelty does not count a one a slice."""
-        if not self.novelty_power:
-            return _ones(slices)
-        images, whose = torch.cat(list(slices)), _of_slices(people, slices)
-        features = torch.cat([self._features(part) for part in images.split(BATCH)])
-        return (novelty(images, whose, features=features) ** self.novelty_power).split([len(own) for own in slices])
-
-    def _agreement(self, maps: Sequence[Tensor], slices: Sequence[Tensor], people: Sequence[str]) -> Sequence[Tensor]:
-        """Of each image the weights of its slices, [S, 1, *]; where agreement does not count a one a slice."""
-        if not self.agreement_power:
-            return _ones(slices)
-        kinds = [(p, int(item["label"])) for p, item in zip(people, self.dataset.items(), strict=True)]  # of one finding alone
-        agreed = agreement(torch.cat(list(maps)), torch.cat(list(slices)), _of_slices(kinds, slices))
-        return (agreed**self.agreement_power).split([len(own) for own in slices])
-
-    @torch.no_grad()
-    def _features(self, images: Tensor) -> Tensor:
-        """What the classifier sees at its middle level: coarse enough to know a texture, fine enough to place it."""
+        """Of each image the weights of its slices, [S, 1, *]."""
+        images = torch.cat(tuple(slices))
         taps = self._levels(images)
-        tap = taps[len(taps) // 2]
-        with evaluating(self.classifier), record(self.classifier, [tap], images.ndim - 2) as seen:
-            self.classifier(images.to(self.device))
-        return tap.channels_first(seen[tap.name]).float().cpu()
+        features = [middle_features(self.classifier, part.to(self.device), taps).cpu() for part in images.split(BATCH)]
+        found = novelty(images, _of_slices(people, slices), features=torch.cat(features))
+        return (found**self.novelty_power).split([len(own) for own in slices])
 
-    def _maps(self, images: Tensor, labels: Tensor) -> Tensor:
-        return layer_cam(self.classifier, images, labels, self._levels(images)) ** self.power
+    def _agreed(self, found: Iterable[Tensor], slices: Sequence[Tensor], people: Sequence[str]) -> Sequence[Tensor]:
+        """The maps [S, 1, *] of each image, weighted; an image, not each slice, is scaled to a maximum of 1 before."""
+        maps = torch.cat([scaled(own[None])[0] for own in found])
+        kinds = [(person, int(item["label"])) for person, item in zip(people, self.dataset.items(), strict=True)]
+        agreed = agreement(maps, torch.cat(tuple(slices)), _of_slices(kinds, slices))  # of one finding alone
+        return (maps * agreed**self.agreement_power).split([len(own) for own in slices])
 
     def _levels(self, images: Tensor) -> list[Tap]:
         self.taps = self.taps or locate_taps(self.classifier, (1, *images.shape[1:]))
         return self.taps
-
-
-def _ones(slices: Sequence[Tensor]) -> list[Tensor]:
-    return [own.new_ones([len(own)] + [1] * (own.ndim - 1)) for own in slices]
 
 
 def _of_slices(names: Sequence[Hashable], slices: Sequence[Tensor]) -> list[Hashable]:

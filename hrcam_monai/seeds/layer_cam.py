@@ -11,7 +11,7 @@ from hrcam_monai.networks.level_head import upsample
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.networks.tap import Tap, record
 
-__all__ = ["layer_cam", "scaled"]
+__all__ = ["layer_cam", "middle_features", "mirrored_layer_cam", "scaled"]
 
 
 def scaled(maps: Tensor) -> Tensor:
@@ -57,3 +57,42 @@ def layer_cam(classifier: nn.Module, images: Tensor, labels: Tensor, taps: Seque
         own = tap.channels_first(feature.detach() * gradient.clamp(min=0)).sum(dim=1, keepdim=True).clamp(min=0).float()
         total += scaled(upsample(own, size))
     return total / len(features)
+
+
+def mirrored_layer_cam(
+    classifier: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    taps: Sequence[Tap],
+    *,
+    mirrors: Sequence[list[int]] = ([],),
+    power: float = 1.0,
+) -> Tensor:
+    """The mean of `layer_cam` over mirrored images, each mirrored back, to a power: what is weak in a map then counts less.
+
+    Args:
+        classifier, images, labels, taps: see `layer_cam`.
+        mirrors: tensor axes that each reading is flipped along; an empty list is the image as it is.
+        power: of each map, before the mean.
+
+    Returns:
+        [B, 1, *spatial] in [0, 1], without gradient.
+    """
+    read = [layer_cam(classifier, images.flip(axes), labels, taps).flip(axes) ** power for axes in mirrors]
+    return torch.stack(read).mean(dim=0)
+
+
+@torch.no_grad()
+def middle_features(classifier: nn.Module, images: Tensor, taps: Sequence[Tap]) -> Tensor:
+    """What the classifier sees at its middle level: coarse enough to know a texture, fine enough to place it.
+
+    Args:
+        classifier, images, taps: see `layer_cam`.
+
+    Returns:
+        [B, F, *coarser].
+    """
+    tap = taps[len(taps) // 2]
+    with evaluating(classifier), record(classifier, [tap], images.ndim - 2) as seen:
+        classifier(images)
+    return tap.channels_first(seen[tap.name]).float()

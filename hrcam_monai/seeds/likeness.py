@@ -1,11 +1,14 @@
-"""Which images show about the same place in about the same way."""
+"""Which images are of one person, and which show about the same place in about the same way."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["sketches"]
+__all__ = ["numbered", "sketches"]
 
 SKETCH = 16  # voxels an axis of the picture that tells
 
@@ -26,3 +29,14 @@ def sketches(images: Tensor) -> Tensor:
     """
     coarse = F.interpolate(images, [min(n, SKETCH) for n in images.shape[2:]], mode="area").flatten(1)
     return F.normalize(coarse - coarse.mean(dim=1, keepdim=True))
+
+
+def numbered(names: Sequence[Hashable]) -> Tensor:
+    """The number of each name, in order of first appearance.
+
+    Example:
+        >>> numbered(["b", "a", "b"])
+        tensor([0, 1, 0])
+    """
+    numbers = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([numbers[name] for name in names])

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hrcam_monai.networks.level_head import upsample
-from hrcam_monai.seeds.likeness import sketches
+from hrcam_monai.seeds.likeness import numbered, sketches
 
 __all__ = ["novelty"]
 
@@ -56,12 +56,12 @@ def novelty(
     """
     if len(people) != len(images):
         raise ValueError(f"{len(images)} images and {len(people)} names of people; each image needs one.")
-    names = {name: n for n, name in enumerate(dict.fromkeys(people))}
-    if len(names) < 2:
+    person = numbered(people).to(images.device)
+    number = len(person.unique())
+    if number < 2:
         raise ValueError("what is unlike other people cannot be told from the images of one person.")
-    person = torch.tensor([names[p] for p in people], device=images.device)
     alike, size = sketches(images), list(images.shape[2:])
-    near = [_nearest(alike @ sketch, person, int(own), len(names), neighbours) for sketch, own in zip(alike, person, strict=True)]
+    near = [_nearest(alike @ sketch, person, int(own), number, neighbours) for sketch, own in zip(alike, person, strict=True)]
     shrunk = F.interpolate(images, [max(n // SHRINK, 1) for n in size], mode="area")
     found = upsample(_misfits(shrunk, near, reach, patch), size)
     if features is None:

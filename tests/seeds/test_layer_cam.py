@@ -7,7 +7,7 @@ from monai.networks.nets import DenseNet121
 from hrcam_monai.compare.peers import PEERS
 from hrcam_monai.networks import StageCNN, locate_taps
 from hrcam_monai.seeds import layer_cam
-from hrcam_monai.seeds.layer_cam import scaled
+from hrcam_monai.seeds.layer_cam import middle_features, mirrored_layer_cam, scaled
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -38,3 +38,25 @@ def test_batch_equals_one_by_one_and_nothing_stays_behind(dims):
     assert net.training
     assert all(p.grad is None for p in net.parameters())
     assert not any(m._forward_hooks for m in net.modules())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_mirrored_readings_are_of_a_map_that_mirrors_with_the_image(dims):
+    net = StageCNN(spatial_dims=dims, channels=(4, 6), convs=(1, 1))
+    x, labels = torch.rand(2, 1, *[16] * dims), torch.tensor([0, 1])
+    taps = locate_taps(net, (1, 1, *[16] * dims))
+    alone = mirrored_layer_cam(net, x, labels, taps, power=2)
+    torch.testing.assert_close(alone, layer_cam(net, x, labels, taps) ** 2)
+    both = mirrored_layer_cam(net, x, labels, taps, mirrors=([], [2]))
+    turned = mirrored_layer_cam(net, x.flip(2), labels, taps, mirrors=([], [2]))
+    torch.testing.assert_close(turned.flip(2), both)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_features_are_those_of_the_middle_level_and_nothing_stays_behind(dims):
+    net = StageCNN(spatial_dims=dims, channels=(4, 6, 8), convs=(1, 1, 1)).train()
+    x = torch.rand(2, 1, *[16] * dims)
+    found = middle_features(net, x, locate_taps(net, (1, 1, *[16] * dims)))
+    assert net.training
+    torch.testing.assert_close(found, net.eval().stage_features(x)[1])
+    assert not found.requires_grad

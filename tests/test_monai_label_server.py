@@ -19,19 +19,27 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
+from hrcam_monai import explain
 from hrcam_monai.workflows.package import NAME, build_package
+from tests.conftest import ROOT
 
 ENVIRONMENT = Path(os.environ.get("HRCAM_MONAILABEL", "no/such/folder")).absolute()
+SLICE = ROOT / "examples" / "brain_tumours" / "images" / "0234.png"
 pytestmark = pytest.mark.skipif(
     not (ENVIRONMENT / "bin" / "monailabel").is_file(), reason="no MONAI Label; make monailabel installs it and runs this"
 )
 
 
 class Server:
-    """MONAI Label with one bundle and one folder of studies."""
+    """MONAI Label with one bundle, packed into `folder`, and one folder of studies."""
 
-    def __init__(self, folder: Path, studies: Path) -> None:
+    def __init__(self, folder: Path, studies: Path, bundle_root: Path, *, model: Path | None = None, name: str = NAME) -> None:
+        build_package(folder / "package", bundle_root, model=model, name=name)
+        shutil.copytree(ENVIRONMENT / "monailabel" / "sample-apps" / "monaibundle", folder / "app")
+        shutil.copytree(folder / "package" / name, folder / "app" / "model" / name)
+        self.name = name
         self.log = folder / "server.log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -39,7 +47,7 @@ class Server:
         self.base = f"http://127.0.0.1:{port}"
         line = [ENVIRONMENT / "bin" / "monailabel", "start_server", "--app", folder / "app", "--studies", studies]
         line += ["--host", "127.0.0.1", "--port", port]
-        for key, value in {"models": NAME, "zoo_source": "local", "sam2": "false", "skip_trainers": "false"}.items():
+        for key, value in {"models": name, "zoo_source": "local", "sam2": "false", "skip_trainers": "false"}.items():
             line += ["--conf", key, value]
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
         environment |= {
@@ -75,7 +83,7 @@ class Server:
     def infer(self, image: str, output: str, **params: object) -> bytes:
         part = f'--b\r\nContent-Disposition: form-data; name="params"\r\n\r\n{json.dumps(params)}\r\n--b--\r\n'
         query = urllib.parse.urlencode({"image": image, "output": output})
-        return self.request(f"/infer/{NAME}?{query}", part.encode(), "multipart/form-data; boundary=b")
+        return self.request(f"/infer/{self.name}?{query}", part.encode(), "multipart/form-data; boundary=b")
 
     def image(self, name: str, to: Path, **params: object) -> nib.Nifti1Image:
         to.write_bytes(self.infer(name, "image", **params))
@@ -99,13 +107,40 @@ def studies(cohort, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(studies, bundle_root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("label")
-    build_package(folder / "package", bundle_root)
-    shutil.copytree(ENVIRONMENT / "monailabel" / "sample-apps" / "monaibundle", folder / "app")
-    shutil.copytree(folder / "package" / NAME, folder / "app" / "model" / NAME)
-    running = Server(folder, studies)
+    running = Server(tmp_path_factory.mktemp("label"), studies, bundle_root)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def tumours(bundle_root, tmp_path_factory):
+    """The tumour model, and one slice as a picture and as NIfTI of one slice."""
+    studies = tmp_path_factory.mktemp("slices")
+    shutil.copy(SLICE, studies / "picture.png")
+    pixels = np.asarray(Image.open(SLICE)).T[..., None].astype(np.float32)
+    nib.save(nib.Nifti1Image(pixels, np.diag([0.5, -0.5, 5, 1])), studies / "slice.nii.gz")
+    model = bundle_root / "models" / "brain_tumor_t1ce"
+    running = Server(tmp_path_factory.mktemp("label"), studies, bundle_root, model=model, name="brain_tumor_hrcam")
+    yield running
+    running.stop()
+
+
+def test_a_slice_of_one_model_by_itself(tumours, bundle_root, tmp_path):
+    assert tumours.info["models"]["brain_tumor_hrcam"]["labels"] == {"meningioma": 1, "glioma": 2, "pituitary": 3}
+    known = explain(bundle_root / "models" / "brain_tumor_t1ce", SLICE)
+    expected = known.maps[int(known.probabilities.argmax())].numpy()  # [columns, rows, 1]
+    volume = tumours.image("slice", tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(volume.affine, np.diag([0.5, -0.5, 5, 1]), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(volume.dataobj), expected, atol=1e-2)
+    (tmp_path / "a.tif").write_bytes(tumours.infer("picture", "image"))
+    np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "a.tif")).T[..., None], expected, atol=1e-2)
+    (tmp_path / "a.png").write_bytes(tumours.infer("picture", "image", result_dtype="uint8"))
+    marked = np.asarray(Image.open(tmp_path / "a.png")).T
+    assert set(np.unique(marked)) == {0, 1 + int(known.probabilities.argmax())}
+    assert marked[np.unravel_index(expected[..., 0].argmax(), marked.shape)] > 0
+    answer = json.loads(tumours.infer("picture", "json"))
+    scores = [x["score"] for x in answer.get("params", answer)["prediction"]]
+    np.testing.assert_allclose(scores, known.probabilities.numpy(), atol=1e-3)
 
 
 def test_info_lists_the_model_its_labels_and_options(server):

@@ -19,19 +19,36 @@ from monai.handlers import CheckpointLoader
 from monai.transforms import Transform
 
 from hrcam_monai.brain import HEAD
+from hrcam_monai.data.pictures import is_picture
 from hrcam_monai.data.slices import visible_slices
 from hrcam_monai.data.unusual import UNUSUAL
 from hrcam_monai.input_check import CHECK
 
-__all__ = ["ClassOfMaskd", "MonaiLabelResultd", "epochs_unless_loaded", "weights_to_write"]
+__all__ = ["ClassOfMaskd", "MonaiLabelResultd", "epochs_unless_loaded", "map_choices", "weights_to_write"]
 
 logger = logging.getLogger(__name__)
+
+
+def map_choices(classes: Sequence[str], map_class: str | int, first_is_finding: bool = False) -> list[str | int]:
+    """Whose map a request may ask for; the first is what one without a choice gets.
+
+    Where the first class means that nothing was found, whose map is empty, that is the class after it; otherwise what the
+    configuration shows.
+
+    Example:
+        >>> map_choices(["normal", "abnormal"], "predicted")
+        ['abnormal', 'predicted', 'normal']
+        >>> map_choices(["meningioma", "glioma"], "predicted", first_is_finding=True)
+        ['predicted', 'meningioma', 'glioma']
+    """
+    return [map_class, *classes] if first_is_finding else [*classes[1:], map_class, classes[0]]
 
 
 class MonaiLabelResultd(Transform):
     """Name the results as MONAI Label reads them: `pred`, the image, and `result`, the JSON.
 
-    The image is the float map; the label map for clients that ask for an integer `result_dtype` (3D Slicer and OHIF do).
+    The image is the float map; the label map for clients that ask for an integer `result_dtype` (3D Slicer and OHIF do). The map
+    of a picture is a TIFF, unless the request names a `result_extension`: PNG and JPEG hold no fractions.
     After `ReadPredictiond`, `Invertd` and `LabelMapd`.
 
     Args:
@@ -50,6 +67,8 @@ class MonaiLabelResultd(Transform):
         asked = d.get("result_dtype")
         integers = asked is not None and np.dtype(asked).kind in "iu"
         d["pred"] = d[self.label_map_key if integers else self.map_key]
+        if not integers and is_picture(str(d.get("image_path", ""))):
+            d["result_extension"] = d.get("result_extension") or ".tif"
         scores = [
             {"idx": i, "label": c, "score": float(p)}
             for i, (c, p) in enumerate(zip(self.classes, d["probabilities"], strict=True))

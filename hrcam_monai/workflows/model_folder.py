@@ -13,9 +13,10 @@ from hrcam_monai.workflows.command_line import refuse_unknown
 from hrcam_monai.workflows.configs import bundle_parser, find_config
 from hrcam_monai.workflows.model_settings import ModelSettingsError, differences, read_record
 
-__all__ = ["find_bundle", "fitting_config", "fitting_parser", "run_model", "weights_file"]
+__all__ = ["CHOICES", "find_bundle", "fitting_config", "fitting_parser", "run_model", "weights_file"]
 
 PACKAGE = Path(__file__).parents[1]
+CHOICES = ("two_stage", "spatial_3d", "pictures")  # overlays that make another network, or another input, of a bundle
 
 
 def weights_file(model: str | Path) -> Path:
@@ -151,7 +152,7 @@ def _plain(record: Mapping[str, Any] | None) -> dict[str, Any]:
 def _choices(configs: Path) -> Iterator[list[str]]:
     """Overlays of the bundle that make sense together. One that lies beside the weights is not run unasked: it may hold code."""
     tasks = [f"tasks/{p.stem}" for p in sorted((configs / "tasks").glob("*.json"))]
-    for base in ([], ["two_stage"], ["spatial_3d"], ["pictures"]):
+    for base in ([], *([name] for name in CHOICES)):
         yield base
         if base in ([], ["pictures"]):
             yield from ([*base, task] for task in tasks)

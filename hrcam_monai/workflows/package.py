@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import zipfile
 import zlib
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import hrcam_monai
 from hrcam_monai.utils.files import atomic_write, file_hash, writing
+from hrcam_monai.workflows.model_bundle import described, keep_one_model, write_texts
+from hrcam_monai.workflows.model_folder import weights_file
 
 __all__ = ["NAME", "build_package", "copy", "verify_package"]
 
@@ -24,37 +27,46 @@ SUMS = "SHA256SUMS"
 STAMP = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same content gives the same bytes
 
 
-def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Path:
-    """Write `output`/brain_mri_hrcam and `output`/brain_mri_hrcam.zip.
+def build_package(
+    output: str | Path, bundle_root: str | Path = "bundle", *, model: str | Path | None = None, name: str = NAME
+) -> Path:
+    """Write a bundle to share, `output`/NAME and `output`/NAME.zip.
 
     Args:
         output: folder of both; an older package there is replaced.
-        bundle_root: the bundle; its `models/model.pt` is what is shared.
+        bundle_root: the bundle.
+        model: folder, or weights, of the one model that is shared, ready to run without overlays; by default all that the bundle
+            holds, and its `models/model.pt` runs.
+        name: of the folder. MONAI Label reads the kind of model from it: with "classification" in it no image is answered.
 
     Returns:
         path of the zip.
 
     Raises:
-        FileNotFoundError: the bundle lacks a part.
+        FileNotFoundError: the bundle lacks a part, or the model its weights.
         FileExistsError: a folder of that name is there that is no package.
-        ValueError: the bundle's version is not the package's, or the changelog does not tell of it.
+        ModelSettingsError: the model has no record, or no configuration of the bundle fits it.
+        ValueError: the bundle's version is not the package's, the changelog does not tell of it, or the name is no folder's.
         OutputError: a file cannot be written; an older package stays as it was.
 
     Example:
         >>> build_package("/tmp/shared", "bundle")  # doctest: +SKIP
         PosixPath('/tmp/shared/brain_mri_hrcam.zip')
     """
-    source, folder = Path(bundle_root), Path(output) / NAME
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError(f"'{name}': no name for a bundle; use letters, digits, _ and -.")
+    source, folder = Path(bundle_root), Path(output) / name
+    weights = None if model is None else weights_file(model)
     missing = [part for part in (*PARTS, "models/model.pt", "configs/metadata.json") if not (source / part).exists()]
     if missing:
         raise FileNotFoundError(f"{source / missing[0]}: not there; give the folder of the bundle.")
     metadata = _shared_metadata(source / "configs" / "metadata.json")
     if folder.exists() and not (folder / SUMS).is_file():
         raise FileExistsError(f"{folder}: there already, and no package of ours; choose another output folder.")
-    made = folder.with_name(f".{NAME}")  # takes the name when it is whole: what was there stays until then
+    made = folder.with_name(f".{name}")  # takes the name when it is whole: what was there stays until then
     try:
         with writing(folder):
-            _fill(made, source, metadata)
+            _fill(made, source, metadata, weights, name)
             shutil.rmtree(folder, ignore_errors=True)
             made.replace(folder)
     finally:
@@ -62,13 +74,17 @@ def build_package(output: str | Path, bundle_root: str | Path = "bundle") -> Pat
     return _zipped(folder)
 
 
-def _fill(folder: Path, bundle_root: Path, metadata: Mapping[str, object]) -> None:
+def _fill(folder: Path, bundle_root: Path, metadata: Mapping[str, object], weights: Path | None, name: str) -> None:
     """All files of a package, and their sums."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for part in PARTS:
         copy(bundle_root / part, folder / part)
     copy(Path(hrcam_monai.__file__).parent, folder / "hrcam_monai")
+    if weights is not None:
+        config = keep_one_model(folder, bundle_root, weights)
+        metadata = described(metadata, weights, first_is_finding=config["first_is_finding"])
+        write_texts(folder / "docs", weights, name)
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     sums = [f"{file_hash(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
@@ -93,10 +109,10 @@ def verify_package(path: str | Path) -> int:
     """
     source = Path(path)
     try:
-        root: Path | zipfile.Path = source if source.is_dir() else zipfile.Path(source) / NAME
+        root: Path | zipfile.Path = source if source.is_dir() else next(zipfile.Path(source).iterdir())
         sums = (root / SUMS).read_text()
-    except (OSError, KeyError, zipfile.BadZipFile):
-        raise ValueError(f"{source}: no whole package of {NAME}; fetch it again.") from None
+    except (OSError, KeyError, StopIteration, zipfile.BadZipFile):
+        raise ValueError(f"{source}: no whole package; fetch it again.") from None
     lines = [line.split("  ", 1) for line in sums.splitlines()]
     for digest, name in lines:
         try:

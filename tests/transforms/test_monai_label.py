@@ -6,7 +6,13 @@ import pytest
 import torch
 from monai.handlers import CheckpointLoader, StatsHandler
 
-from hrcam_monai.transforms.monai_label import ClassOfMaskd, MonaiLabelResultd, epochs_unless_loaded, weights_to_write
+from hrcam_monai.transforms.monai_label import (
+    ClassOfMaskd,
+    MonaiLabelResultd,
+    epochs_unless_loaded,
+    map_choices,
+    weights_to_write,
+)
 
 CLASSES = ["normal", "abnormal"]
 
@@ -21,6 +27,30 @@ def test_the_image_is_the_map_or_the_label_map_as_asked(dtype, shown):
         "predicted_class": "abnormal",
         "map_class": "normal",
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "extension"),
+    [
+        ({"image_path": "a.png"}, ".tif"),
+        ({"image_path": "a.JPG", "result_extension": ".nii.gz"}, ".nii.gz"),
+        ({"image_path": "a.png", "result_dtype": "uint8"}, None),
+        ({"image_path": "a.nii.gz"}, None),
+        ({}, None),
+    ],
+)
+def test_the_map_of_a_picture_is_written_as_what_holds_fractions(asked, extension):
+    data = {"map": torch.rand(1, 4, 4, 1), "label_map": torch.ones(1, 4, 4, 1), "predicted": 0, "map_class": 0}
+    out = MonaiLabelResultd(CLASSES)({**data, "probabilities": torch.tensor([0.75, 0.25]), **asked})
+    assert out.get("result_extension") == extension
+
+
+def test_a_request_without_a_choice_gets_a_finding_or_what_the_config_shows():
+    assert map_choices(CLASSES, "predicted")[0] == "abnormal"
+    for first_is_finding in (False, True):
+        choices = map_choices(["a", "b", "c"], "predicted", first_is_finding)
+        assert sorted(choices) == ["a", "b", "c", "predicted"]
+    assert choices[0] == "predicted"
 
 
 def mask(path, value):

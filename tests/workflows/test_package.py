@@ -83,8 +83,8 @@ def test_verify_tells_what_is_not_whole(package, unpacked, tmp_path):
 
     content = package.read_bytes()
     hurt.write_bytes(content[: len(content) // 2])
-    assert told(hurt) == f"error: {hurt}: no whole package of brain_mri_hrcam; fetch it again."
-    assert told(tmp_path / "gone.zip").endswith("no whole package of brain_mri_hrcam; fetch it again.")
+    assert told(hurt) == f"error: {hurt}: no whole package; fetch it again."
+    assert told(tmp_path / "gone.zip").endswith("no whole package; fetch it again.")
     spot = zipfile.ZipFile(package).getinfo(f"{NAME}/models/model.pt").header_offset + 5000
     hurt.write_bytes(content[:spot] + bytes([content[spot] ^ 255]) + content[spot + 1 :])
     assert told(hurt) == f"error: {hurt}: models/model.pt is missing or altered; fetch the package again."

@@ -1,12 +1,14 @@
 """Whole heads: is the brain cut out already, and if not, where is it?"""
 
 from hrcam_monai.brain.extraction import NoBrainError, brain_mask
+from hrcam_monai.brain.given import FindBrainMaskd
 from hrcam_monai.brain.strip import HEAD, STRIP, StripBraind, WithinBraind
 from hrcam_monai.brain.stripped import litres, stripped_brain, voxel_mm3
 
 __all__ = [
     "HEAD",
     "STRIP",
+    "FindBrainMaskd",
     "NoBrainError",
     "StripBraind",
     "WithinBraind",

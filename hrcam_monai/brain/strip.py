@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 from torch.utils.data import get_worker_info
 
 from hrcam_monai.brain.extraction import NoBrainError, brain_mask
+from hrcam_monai.brain.given import GIVEN
 from hrcam_monai.brain.stripped import THIN_MM, air_of, litres, stripped_brain, voxel_mm3
 
 __all__ = ["HEAD", "STRIP", "StripBraind", "WithinBraind"]
@@ -25,7 +26,8 @@ AS_IT_CAME, TOO_THIN = "stripped already", "too thin to be stripped"
 class StripBraind(MapTransform):
     """Set all that is not brain to 0, unless the brain is cut out already.
 
-    It runs on the image as it was read, so that the mask lies on the scan's own voxels.
+    It runs on the image as it was read, so that the mask lies on the scan's own voxels. A mask that a person gives
+    (`given_brain`, which `FindBrainMaskd` names and `LoadMaskd` reads) is used as it is, whatever `strip` says.
 
     Args:
         keys: of images [1, X, Y, Z] with their affine and, for messages, `file`.
@@ -36,7 +38,7 @@ class StripBraind(MapTransform):
         allow_missing_keys: as in MONAI.
 
     Raises:
-        ValueError: no such `strip`, or the brain of a head is not found; the message names its file.
+        ValueError: no such `strip`, the brain of a head is not found, or the mask given is empty; the message names its file.
 
     Example:
         >>> StripBraind("image")({"image": head})["image"]  # doctest: +SKIP
@@ -52,6 +54,8 @@ class StripBraind(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        if GIVEN in d:
+            return self._as_given(d)
         if self.strip == "never":
             return d
         for key in self.key_iterator(d):
@@ -72,6 +76,18 @@ class StripBraind(MapTransform):
                     d[HEAD], d[self.brain_key] = f"brain cut out, {size:.2f} l", brain
         return d
 
+    def _as_given(self, d: dict[Hashable, Any]) -> dict[Hashable, Any]:
+        brain = d.pop(GIVEN).to(torch.uint8)
+        if not brain.any():
+            file = d.get("file", self.keys[0])
+            raise ValueError(f"{file}: the brain mask given of it is empty; draw it, or leave brain_masks out.")
+        for key in self.key_iterator(d):
+            d[key] = _within(d[key], brain, min(float(d[key].min()), 0.0))
+        if self.brain_key:
+            size = litres(brain[0].numpy(), voxel_mm3(np.asarray(brain.affine)))
+            d[HEAD], d[self.brain_key] = f"brain mask given, {size:.2f} l", brain
+        return d
+
     def _stripped(self, image: MetaTensor) -> tuple[MetaTensor, MetaTensor | None]:
         """The image with air of 0, and its brain if it was cut out here."""
         values, affine = image[0].cpu().numpy(), np.asarray(image.affine, dtype=float)
@@ -87,8 +103,12 @@ class StripBraind(MapTransform):
         # air becomes 0 and tissue lies above it, or resampling would mix the brain's edge with values that are no scan's
         air = air_of(values) if known is not None else min(float(values.min()), 0.0)
         brain = MetaTensor(torch.from_numpy(np.ascontiguousarray(inside))[None].to(torch.uint8), meta=dict(image.meta))
-        stripped = MetaTensor((image.as_tensor() - air) * brain.as_tensor(), meta=dict(image.meta))
-        return stripped, brain if known is None else None
+        return _within(image, brain, air), brain if known is None else None
+
+
+def _within(image: MetaTensor, brain: MetaTensor, air: float) -> MetaTensor:
+    """The image, its air 0, and 0 outside the brain."""
+    return MetaTensor((image.as_tensor() - air) * brain.as_tensor(), meta=dict(image.meta))
 
 
 def _thin(image: MetaTensor) -> bool:

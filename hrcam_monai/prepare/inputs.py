@@ -15,6 +15,7 @@ from hrcam_monai.data.itk_images import from_array
 from hrcam_monai.data.links import REFUSED, check_links, leaves
 from hrcam_monai.data.manifest import Failure, ManifestError
 from hrcam_monai.data.reading import ScanError, read_scan
+from hrcam_monai.data.subject_file import see_place, subject_file
 from hrcam_monai.prepare.bids import bids_image, is_bids
 from hrcam_monai.prepare.listing import Columns, Listed, read_listing
 from hrcam_monai.prepare.series_choice import choose_series
@@ -29,7 +30,6 @@ __all__ = [
     "locate",
     "read_image",
     "read_mask",
-    "subject_file",
 ]
 
 
@@ -96,8 +96,8 @@ def check_choice(choice: Choice) -> None:
         except re.error as error:
             raise ManifestError(f"{option} '{pattern}': is no regular expression ({error}).") from None
     for option, place in (("--brain-masks", choice.brain_masks), ("--masks", choice.masks), ("--regions", choice.regions)):
-        if place and not any(c in place for c in "{*?[") and not Path(place).is_dir():
-            raise ManifestError(f"{option} {place}: no such folder; give one, or a pattern with {{subject}}.")
+        if place:
+            see_place(place, option)
 
 
 def find_subjects(choice: Choice) -> list[str]:
@@ -128,37 +128,6 @@ def find_subjects(choice: Choice) -> list[str]:
         hint = "; for a folder of files give --table, which says what each is" if any(map(is_scan, files)) else ""
         raise ManifestError(f"{source}: holds no sub-folders; expected one of DICOM files a subject, or sub-*/anat (BIDS){hint}.")
     return names
-
-
-def subject_file(place: str, subject: str, option: str) -> Path | None:
-    """A subject's file in a folder or by a pattern; None if there is none.
-
-    Args:
-        place: a folder, searched to any depth for volumes whose name is the subject's or begins with it and `_` or `.`
-            (if several fit, those with "mask" in the name); or a pattern such as masks/{subject}/*_mask.nii.gz.
-        subject: its name.
-        option: for the message.
-
-    Raises:
-        ScanError: several fit.
-    """
-    if "{subject}" in place or any(c in place for c in "*?["):
-        path = Path(place.replace("{subject}", subject)).absolute()
-        alone = re.compile(rf"(?<![A-Za-z0-9]){re.escape(subject)}(?![A-Za-z0-9])")  # sub-1* fits sub-10 too
-        named = [i for i, part in enumerate(Path(place).absolute().parts) if "{subject}" in part and "**" not in place]
-        all_found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-        found = sorted(p for p in all_found if all(alone.search(p.parts[i]) for i in named))
-    else:
-        begins = re.compile(rf"{re.escape(subject)}[_.]")
-        found = sorted(p for p in Path(place).rglob("*") if begins.match(p.name) and is_scan(p))
-        if len(found) > 1:
-            found = [p for p in found if "mask" in p.name.lower()] or found
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found[:4])
-        raise ScanError(
-            f"{option}: {len(found)} files fit {subject}: {names}; give a pattern such as 'DIR/{{subject}}*_mask.nii.gz'."
-        )
-    return found[0] if found else None
 
 
 def locate(choice: Choice, subject: str) -> Inputs:

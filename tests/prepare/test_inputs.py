@@ -8,7 +8,7 @@ import pytest
 
 from hrcam_monai.data import ScanError
 from hrcam_monai.data.itk_images import to_array
-from hrcam_monai.prepare.inputs import Choice, find_subjects, input_hashes, locate, read_mask, subject_file
+from hrcam_monai.prepare.inputs import Choice, find_subjects, input_hashes, locate, read_mask
 from tests.data.dicom import write_series
 
 
@@ -16,18 +16,6 @@ def touch(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-
-
-def test_a_subjects_file_is_not_another_ones(tmp_path):
-    touch(tmp_path, "deep/s1_mask.nii.gz", "s1_T1w.nii.gz", "s10_mask.nii.gz", "s2.nii", "s2.json")
-    assert subject_file(str(tmp_path), "s1", "--masks").name == "s1_mask.nii.gz"
-    assert subject_file(str(tmp_path), "s2", "--masks").name == "s2.nii"
-    assert subject_file(str(tmp_path), "s3", "--masks") is None
-    assert subject_file(f"{tmp_path}/*/{{subject}}_*", "s1", "--masks").name == "s1_mask.nii.gz"
-    touch(tmp_path, "s1_mask.nii")
-    assert subject_file(f"{tmp_path}/*/{{subject}}*_mask.nii.gz", "s1", "--masks").name == "s1_mask.nii.gz"
-    with pytest.raises(ScanError, match="--masks: 2 files fit s1: s1_mask.nii.gz, s1_mask.nii; give a pattern such as"):
-        subject_file(str(tmp_path), "s1", "--masks")
 
 
 def test_subjects_of_both_layouts(tmp_path):

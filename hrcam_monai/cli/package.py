@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hrcam_monai.cli.shared import BUNDLE, BundleRoot
+from hrcam_monai.cli.shared import BUNDLE, BundleRoot, Overlays
 
 __all__ = ["package", "verify"]
 
@@ -18,6 +18,7 @@ def package(
     model: Annotated[
         Path | None, typer.Option(help="Folder, or weights, of the one model to share, ready to run without overlays.")
     ] = None,
+    overlay: Overlays = None,
     name: Annotated[
         str, typer.Option(help="Of the bundle's folder; MONAI Label reads the kind of model from it.")
     ] = "brain_mri_hrcam",
@@ -25,7 +26,7 @@ def package(
     """Make the self-contained bundle to share: it runs unpacked anywhere, without hrcam-monai installed."""
     from hrcam_monai.workflows.package import build_package
 
-    path = build_package(output, bundle_root, model=model, name=name)
+    path = build_package(output, bundle_root, model=model, overlays=overlay or None, name=name)
     typer.echo(f"folder: {path.with_suffix('')}")
     typer.echo(f"zip: {path} ({path.stat().st_size / 2**20:.1f} MB)")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from monai.bundle import ConfigParser
 
 from hrcam_monai.utils.classes import Classes
 from hrcam_monai.utils.files import beside
-from hrcam_monai.workflows.configs import bundle_parser, find_config
-from hrcam_monai.workflows.model_folder import CHOICES, fitting_config
-from hrcam_monai.workflows.model_settings import read_record
+from hrcam_monai.workflows.configs import find_config
+from hrcam_monai.workflows.model_folder import CHOICES, fitting_parser
+from hrcam_monai.workflows.model_settings import ModelSettingsError, read_record
 
 __all__ = ["described", "keep_one_model", "write_texts"]
 
@@ -23,7 +24,9 @@ WORKFLOWS = ("train", "evaluate", "inference")
 BESIDE = ("network.json", "inputs.pt")  # what a model folder holds besides the weights
 
 
-def keep_one_model(folder: str | Path, bundle_root: str | Path, weights: str | Path) -> dict[str, Any]:
+def keep_one_model(
+    folder: str | Path, bundle_root: str | Path, weights: str | Path, overlays: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Make a copy of a bundle the bundle of one model: it runs, and is served, without any overlay.
 
     Its workflows are those of the bundle under the overlays that fit the model's record; overlays that would make another
@@ -33,6 +36,7 @@ def keep_one_model(folder: str | Path, bundle_root: str | Path, weights: str | P
         folder: the copy, of `configs` and `models`.
         bundle_root: what it is a copy of.
         weights: the model's, with its record beside it.
+        overlays: configs that it was trained with, where its record is not to tell.
 
     Returns:
         the configuration that it infers with.
@@ -45,7 +49,7 @@ def keep_one_model(folder: str | Path, bundle_root: str | Path, weights: str | P
     """
     folder, bundle_root, weights = Path(folder), Path(bundle_root), Path(weights)
     configs, models = folder / "configs", folder / "models"
-    found = {workflow: _laid_over(bundle_root, weights, workflow) for workflow in WORKFLOWS}
+    found = {workflow: _laid_over(bundle_root, weights, overlays, workflow) for workflow in WORKFLOWS}
     for workflow, config in found.items():
         (configs / f"{workflow}.json").write_text(json.dumps(config, indent=4) + "\n")
     shutil.rmtree(configs / "tasks")
@@ -60,11 +64,10 @@ def keep_one_model(folder: str | Path, bundle_root: str | Path, weights: str | P
     return found["inference"]
 
 
-def _laid_over(bundle_root: Path, weights: Path, workflow: str) -> dict[str, Any]:
+def _laid_over(bundle_root: Path, weights: Path, overlays: Sequence[str] | None, workflow: str) -> dict[str, Any]:
     """A workflow under what fits the record; of the overlays' own keys those alone that it refers to."""
-    names, values = fitting_config(weights, bundle_root, workflow)
     plain = ConfigParser.load_config_file(find_config(bundle_root, workflow))
-    found: dict[str, Any] = bundle_parser(bundle_root, names, workflow, **values).get()
+    found: dict[str, Any] = fitting_parser(weights, bundle_root, overlays, workflow).get()
     kept, new = set[str](), set(plain)
     while new:
         kept |= new
@@ -83,10 +86,16 @@ def described(metadata: Mapping[str, Any], weights: str | Path, *, first_is_find
 
     Returns:
         a copy with the model's channels and image size, its classes, and what the values of a label map mean.
+
+    Raises:
+        ModelSettingsError: no record.
     """
     record = read_record(weights)
-    assert record is not None, "a model without a record has no fitting config either"
-    settings, found = record["settings"], json.loads(json.dumps(metadata))
+    if record is None:
+        raise ModelSettingsError(
+            f"{weights}: has no record of its training beside it, so its classes are not known; train again."
+        )
+    settings, found = record["settings"], copy.deepcopy(dict(metadata))
     classes = Classes.of(settings["classes"], first_is_finding)
     listed = ", ".join(f"{i} {name}" for i, name in enumerate(classes))
     image, pred = found["network_data_format"]["inputs"]["image"], found["network_data_format"]["outputs"]["pred"]

@@ -11,7 +11,7 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import hrcam_monai
@@ -28,7 +28,12 @@ STAMP = (1980, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same cont
 
 
 def build_package(
-    output: str | Path, bundle_root: str | Path = "bundle", *, model: str | Path | None = None, name: str = NAME
+    output: str | Path,
+    bundle_root: str | Path = "bundle",
+    *,
+    model: str | Path | None = None,
+    overlays: Sequence[str] | None = None,
+    name: str = NAME,
 ) -> Path:
     """Write a bundle to share, `output`/NAME and `output`/NAME.zip.
 
@@ -37,6 +42,7 @@ def build_package(
         bundle_root: the bundle.
         model: folder, or weights, of the one model that is shared, ready to run without overlays; by default all that the bundle
             holds, and its `models/model.pt` runs.
+        overlays: configs that the model was trained with, where its record is not to tell.
         name: of the folder. MONAI Label reads the kind of model from it: with "classification" in it no image is answered.
 
     Returns:
@@ -45,7 +51,7 @@ def build_package(
     Raises:
         FileNotFoundError: the bundle lacks a part, or the model its weights.
         FileExistsError: a folder of that name is there that is no package.
-        ModelSettingsError: the model has no record, or no configuration of the bundle fits it.
+        ModelSettingsError: the model has no record, or no configuration of the bundle fits it, and no overlays are given.
         ValueError: the bundle's version is not the package's, the changelog does not tell of it, or the name is no folder's.
         OutputError: a file cannot be written; an older package stays as it was.
 
@@ -66,7 +72,13 @@ def build_package(
     made = folder.with_name(f".{name}")  # takes the name when it is whole: what was there stays until then
     try:
         with writing(folder):
-            _fill(made, source, metadata, weights, name)
+            _fill(made, source)
+            if weights is not None:
+                config = keep_one_model(made, source, weights, overlays)
+                metadata = described(metadata, weights, first_is_finding=config["first_is_finding"])
+                write_texts(made / "docs", weights, name)
+            (made / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
+            _sum(made)
             shutil.rmtree(folder, ignore_errors=True)
             made.replace(folder)
     finally:
@@ -74,18 +86,16 @@ def build_package(
     return _zipped(folder)
 
 
-def _fill(folder: Path, bundle_root: Path, metadata: Mapping[str, object], weights: Path | None, name: str) -> None:
-    """All files of a package, and their sums."""
+def _fill(folder: Path, bundle_root: Path) -> None:
+    """All files of a package, but for its sums."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for part in PARTS:
         copy(bundle_root / part, folder / part)
     copy(Path(hrcam_monai.__file__).parent, folder / "hrcam_monai")
-    if weights is not None:
-        config = keep_one_model(folder, bundle_root, weights)
-        metadata = described(metadata, weights, first_is_finding=config["first_is_finding"])
-        write_texts(folder / "docs", weights, name)
-    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
+
+
+def _sum(folder: Path) -> None:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     sums = [f"{file_hash(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     (folder / SUMS).write_text("".join(sums))

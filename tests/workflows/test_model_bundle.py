@@ -86,10 +86,19 @@ def test_a_model_of_somebody_s_own_says_what_is_not_told(tumours, bundle_root, t
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "normal", "1": "abnormal"}
 
 
+def test_overlays_may_be_named(tumours, bundle_root, tmp_path):
+    model, overlays = bundle_root / "models" / "brain_tumor_t1ce", ["pictures", "tasks/brain_tumor_t1ce"]
+    named = build_package(tmp_path, bundle_root, model=model, overlays=overlays, name="brain_tumor_hrcam")
+    assert named.read_bytes() == tumours.with_suffix(".zip").read_bytes()
+
+
 def test_weights_without_a_record_and_names_that_are_no_folder_s(bundle_root, tmp_path):
     shutil.copy(bundle_root / "models" / "model.pt", tmp_path / "bare.pt")
     with pytest.raises(ModelSettingsError, match=r"bare\.pt: has no record of its training beside it"):
         build_package(tmp_path / "out", bundle_root, model=tmp_path / "bare.pt")
     assert not (tmp_path / "out" / "brain_mri_hrcam").exists()
+    with pytest.raises(ModelSettingsError, match=r"bare\.pt: has no record .* so its classes are not known; train again\.$"):
+        build_package(tmp_path / "out", bundle_root, model=tmp_path / "bare.pt", overlays=[])
+    assert not any((tmp_path / "out").iterdir())
     with pytest.raises(ValueError, match=r"'\.\./x': no name for a bundle; use letters, digits, _ and -\."):
         build_package(tmp_path / "out", bundle_root, name="../x")

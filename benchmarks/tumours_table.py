@@ -57,16 +57,24 @@ def results_of(name: str, folder: Path, held: str = r"\d") -> list[Result]:
 
 
 def spelled(done: Sequence[tuple[int, int]]) -> str:
-    """The folds and seeds of networks, in few words where every fold has every seed.
+    """The folds and seeds of networks, in few words: folds with the same seeds together.
 
     Example:
         >>> spelled([(0, 0), (0, 1), (1, 0), (1, 1)])
         'folds 0, 1, each with seeds 0, 1'
+        >>> spelled([(0, 0), (0, 1), (1, 0)])
+        'fold 0 with seeds 0, 1; fold 1 with seed 0'
     """
-    folds, seeds = (sorted(set(part)) for part in zip(*done, strict=True))
-    if len(done) == len(folds) * len(seeds) > 1:
-        return f"folds {', '.join(map(str, folds))}, each with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    return ", ".join(f"fold {fold} seed {seed}" for fold, seed in done)
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for fold in sorted({fold for fold, _ in done}):
+        alike.setdefault(tuple(sorted(seed for own, seed in done if own == fold)), []).append(fold)
+    return "; ".join(
+        f"{_listed('fold', folds)}{', each' * (len(folds) > 1)} with {_listed('seed', seeds)}" for seeds, folds in alike.items()
+    )
+
+
+def _listed(what: str, numbers: Sequence[int]) -> str:
+    return f"{what}{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
@@ -221,6 +229,22 @@ def steps(name: str, folder: Path) -> list[list[str]]:
     return [*rows, [f"of {spelled(common)}", *[""] * 5]]
 
 
+def seeds(name: str, folder: Path) -> list[list[str]]:
+    """A line a seed, on the folds that all of them have: means over networks."""
+    found: dict[int, dict[int, Result]] = {}
+    for result in results_of(name, folder):
+        found.setdefault(result["seed"], {})[result["fold"]] = result
+    common = sorted(set.intersection(*(set(own) for own in found.values()))) if len(found) > 1 else []
+    if not common:
+        return []
+    rows = []
+    for seed, own in sorted(found.items()):
+        results = [own[fold] for fold in common]
+        f1 = float(np.mean([r["network"]["macro_f1"] for r in results]))
+        rows.append([str(seed), *(f"{np.mean(column(results, OURS, key)):.3f}" for key in SHOWN[:-1]), f"{f1:.3f}"])
+    return [*rows, [f"over {_listed('fold', common)}", *[""] * 5]]
+
+
 def sites(name: str, folder: Path) -> list[list[str]]:
     """A line a hospital whose people were all held out: how they were classified, and what our map and the others find."""
     rows = []
@@ -323,6 +347,9 @@ def section(name: str, folder: Path) -> str:
     if led := steps(name, folder):
         head = ["step", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1"]
         text += "\n" + table(head, led)
+    if drawn := seeds(name, folder):
+        head = ["seed", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1"]
+        text += "\n" + table(head, drawn)
     if held := sites(name, folder):
         head = ["site held out", "seed", "AUC", "macro F1", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing"]
         text += "\n" + table([*head, "AP, ours / best other map, read as ours"], held)

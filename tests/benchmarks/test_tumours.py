@@ -113,9 +113,17 @@ def test_steps_are_shown_where_all_of_them_have_results(results):
     assert tumours_table.steps("brain_tumor_t1ce", results) == []
 
 
+def test_seeds_are_shown_where_there_are_several(results):
+    assert tumours_table.seeds("glioma_flair", results) == []
+    again = json.loads((results / "glioma_flair_1_0.json").read_text()) | {"seed": 1}
+    (results / "glioma_flair_1_1.json").write_text(json.dumps(again))
+    found = tumours_table.seeds("glioma_flair", results)
+    assert [row[:2] for row in found] == [["0", "0.810"], ["1", "0.810"], ["over fold 1", ""]]
+
+
 def test_networks_are_spelled_out_where_a_fold_lacks_a_seed():
-    assert tumours_table.spelled([(0, 0), (0, 1), (1, 0)]) == "fold 0 seed 0, fold 0 seed 1, fold 1 seed 0"
-    assert tumours_table.spelled([(0, 0)]) == "fold 0 seed 0"
+    assert tumours_table.spelled([(0, 0), (0, 1), (1, 0)]) == "fold 0 with seeds 0, 1; fold 1 with seed 0"
+    assert tumours_table.spelled([(0, 0)]) == "fold 0 with seed 0"
 
 
 def test_a_site_that_is_held_out_has_a_line_and_is_in_no_mean(results):
@@ -173,7 +181,7 @@ def peers(results):
 def test_other_networks_stand_beside_ours_on_the_same_folds(peers):
     text = tumours_table.networks("glioma_flair", peers)
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")][2:]
-    assert "fold 0 seed 0; commits of the other networks d." in text
+    assert "fold 0 with seed 0; commits of the other networks d." in text
     assert [line[0] for line in lines] == ["HR-CAM (ours)", "**U-Net**", "AME-CAM", "", ""]
     assert lines[0][5:7] == ["HR-CAM", "0.800"]  # of fold 0 alone: fold 1 is worth 0.81
     assert lines[2][1:7] == ["0.900", "2.80 M", "10 + 3", "10", "AME-CAM", "0.300"]

@@ -47,6 +47,7 @@ NO_FINE = f"{OURS}, without the two finest levels"
 ALIKE = ", read as HR-CAM"
 ONE_OF = re.compile(r"(level|exit) \d|max fusion")  # maps of one level among several, and of TorchCAM's poorest fusion
 SHOWN = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing", "energy")
+MEANS = ("pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1")
 Result = Mapping[str, Any]
 
 
@@ -213,6 +214,12 @@ def groups(results: Sequence[Result]) -> list[list[str]]:
     return rows
 
 
+def means(results: Sequence[Result], method: str, network: str) -> list[str]:
+    """Of a map and a network the means that `MEANS` names, over results."""
+    f1 = float(np.mean([r[network]["macro_f1"] for r in results]))
+    return [*(f"{np.mean(column(results, method, key)):.3f}" for key in SHOWN[:-1]), f"{f1:.3f}"]
+
+
 def steps(name: str, folder: Path) -> list[list[str]]:
     """A line a step of the recipe, on the folds that all of them have: means over networks."""
     found = [(step, {(r["fold"], r["seed"]): r for r in results_of(name + step.suffix, folder)}) for step in STEPS[name]]
@@ -220,12 +227,7 @@ def steps(name: str, folder: Path) -> list[list[str]]:
     common = sorted(set.intersection(*(set(own) for _, own in found))) if found else []
     if len(found) < 2 or not common:
         return []
-    keys = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing")
-    rows = []
-    for step, results in found:
-        own = [results[key] for key in common]
-        f1 = float(np.mean([r[step.network]["macro_f1"] for r in own]))
-        rows.append([step.what, *(f"{np.mean(column(own, step.method, key)):.3f}" for key in keys), f"{f1:.3f}"])
+    rows = [[step.what, *means([own[key] for key in common], step.method, step.network)] for step, own in found]
     return [*rows, [f"of {spelled(common)}", *[""] * 5]]
 
 
@@ -237,11 +239,7 @@ def seeds(name: str, folder: Path) -> list[list[str]]:
     common = sorted(set.intersection(*(set(own) for own in found.values()))) if len(found) > 1 else []
     if not common:
         return []
-    rows = []
-    for seed, own in sorted(found.items()):
-        results = [own[fold] for fold in common]
-        f1 = float(np.mean([r["network"]["macro_f1"] for r in results]))
-        rows.append([str(seed), *(f"{np.mean(column(results, OURS, key)):.3f}" for key in SHOWN[:-1]), f"{f1:.3f}"])
+    rows = [[str(seed), *means([own[fold] for fold in common], OURS, "network")] for seed, own in sorted(found.items())]
     return [*rows, [f"over {_listed('fold', common)}", *[""] * 5]]
 
 
@@ -345,11 +343,9 @@ def section(name: str, folder: Path) -> str:
         head = ["slices with a tumour", "slices", "people", "pixel AP", "95 % intervals of the folds", "ours / LayerCAM's mean"]
         text += "\n" + table(head, by)
     if led := steps(name, folder):
-        head = ["step", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1"]
-        text += "\n" + table(head, led)
+        text += "\n" + table(["step", *MEANS], led)
     if drawn := seeds(name, folder):
-        head = ["seed", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1"]
-        text += "\n" + table(head, drawn)
+        text += "\n" + table(["seed", *MEANS], drawn)
     if held := sites(name, folder):
         head = ["site held out", "seed", "AUC", "macro F1", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing"]
         text += "\n" + table([*head, "AP, ours / best other map, read as ours"], held)

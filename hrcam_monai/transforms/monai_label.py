@@ -47,8 +47,9 @@ def map_choices(classes: Sequence[str], map_class: str | int, first_is_finding: 
 class MonaiLabelResultd(Transform):
     """Name the results as MONAI Label reads them: `pred`, the image, and `result`, the JSON.
 
-    The image is the float map; the label map for clients that ask for an integer `result_dtype` (3D Slicer and OHIF do). The map
-    of a picture is a TIFF, unless the request names a `result_extension`: PNG and JPEG hold no fractions.
+    The image is the float map; the label map for clients that ask for an integer `result_dtype` (3D Slicer and OHIF do). Of a
+    picture the map is a TIFF and the label map a PNG, unless the request names a `result_extension`: PNG holds no fractions, and
+    JPEG alters values.
     After `ReadPredictiond`, `Invertd` and `LabelMapd`.
 
     Args:
@@ -67,8 +68,8 @@ class MonaiLabelResultd(Transform):
         asked = d.get("result_dtype")
         integers = asked is not None and np.dtype(asked).kind in "iu"
         d["pred"] = d[self.label_map_key if integers else self.map_key]
-        if not integers and is_picture(str(d.get("image_path", ""))):
-            d["result_extension"] = d.get("result_extension") or ".tif"
+        if is_picture(str(d.get("image_path", ""))):
+            d["result_extension"] = d.get("result_extension") or (".png" if integers else ".tif")
         scores = [
             {"idx": i, "label": c, "score": float(p)}
             for i, (c, p) in enumerate(zip(self.classes, d["probabilities"], strict=True))

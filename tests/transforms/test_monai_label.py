@@ -34,12 +34,14 @@ def test_the_image_is_the_map_or_the_label_map_as_asked(dtype, shown):
     [
         ({"image_path": "a.png"}, ".tif"),
         ({"image_path": "a.JPG", "result_extension": ".nii.gz"}, ".nii.gz"),
-        ({"image_path": "a.png", "result_dtype": "uint8"}, None),
+        ({"image_path": "a.png", "result_dtype": "uint8"}, ".png"),
+        ({"image_path": "a.jpeg", "result_dtype": "uint8"}, ".png"),
+        ({"image_path": "a.jpeg", "result_dtype": "uint8", "result_extension": ".nrrd"}, ".nrrd"),
         ({"image_path": "a.nii.gz"}, None),
         ({}, None),
     ],
 )
-def test_the_map_of_a_picture_is_written_as_what_holds_fractions(asked, extension):
+def test_what_comes_of_a_picture_is_written_as_what_holds_it_exactly(asked, extension):
     data = {"map": torch.rand(1, 4, 4, 1), "label_map": torch.ones(1, 4, 4, 1), "predicted": 0, "map_class": 0}
     out = MonaiLabelResultd(CLASSES)({**data, "probabilities": torch.tensor([0.75, 0.25]), **asked})
     assert out.get("result_extension") == extension

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MapLoss"]
+__all__ = ["MapLoss", "pixel_log_probabilities"]
 
 
-def _pixel_log_probabilities(maps: Tensor, reference: int | str | None) -> tuple[Tensor, int]:
+def pixel_log_probabilities(maps: Tensor, reference: int | str | None) -> tuple[Tensor, int]:
     """Class maps as a classification of every voxel, background among the classes.
 
     Where a class is the reference, whose map is zero, it is the background. Otherwise all classes are findings, and the
@@ -26,7 +26,7 @@ def _pixel_log_probabilities(maps: Tensor, reference: int | str | None) -> tuple
         class's label stands in it, counted from its own index: 0 or 1.
 
     Example:
-        >>> logs, shift = _pixel_log_probabilities(torch.zeros(1, 3, 4, 4), None)
+        >>> logs, shift = pixel_log_probabilities(torch.zeros(1, 3, 4, 4), None)
         >>> logs.shape, shift
         (torch.Size([1, 4, 4, 4]), 1)
     """
@@ -77,7 +77,7 @@ class MapLoss(nn.Module):
         return loss
 
     def _of_seeds(self, maps: Tensor, label: Tensor, seeds: Tensor) -> Tensor:
-        logs, shift = _pixel_log_probabilities(maps, self.reference)
+        logs, shift = pixel_log_probabilities(maps, self.reference)
         own = logs[torch.arange(len(label), device=label.device), label + shift]
         background = logs[:, self.reference if isinstance(self.reference, int) else 0]
         return -(seeds * own + (1 - seeds) * background).mean()

@@ -4,5 +4,7 @@ from hrcam_monai.seeds.agreement import agreement
 from hrcam_monai.seeds.handler import SeedHandler
 from hrcam_monai.seeds.layer_cam import layer_cam
 from hrcam_monai.seeds.novelty import novelty
+from hrcam_monai.seeds.own_maps import own_maps
+from hrcam_monai.seeds.rounds import one_cycle_a_round
 
-__all__ = ["SeedHandler", "agreement", "layer_cam", "novelty"]
+__all__ = ["SeedHandler", "agreement", "layer_cam", "novelty", "one_cycle_a_round", "own_maps"]

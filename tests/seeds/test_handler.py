@@ -7,7 +7,8 @@ from monai.data import MetaTensor
 
 from hrcam_monai.data import CachedCohort, Failures
 from hrcam_monai.networks import HRCAMNet, StageCNN
-from hrcam_monai.seeds import SeedHandler
+from hrcam_monai.networks.edges import along_edges
+from hrcam_monai.seeds import SeedHandler, own_maps
 from hrcam_monai.seeds.handler import image_and_target
 
 
@@ -43,7 +44,7 @@ def run(handler, epochs=3):
 @pytest.mark.parametrize(("dims", "axis"), [(2, 2), (3, None)], ids=["slices", "volumes"])
 def test_seeds_lie_on_the_images_grid_and_the_reference_has_none(tmp_path, dims, axis):
     data, net = cohort(tmp_path, (24, 20, 8)), network(dims=dims)
-    (seeds,) = run(SeedHandler(data, net.backbone, tmp_path, reference=0, flip_axes=[0], slice_axis=axis), epochs=1)
+    (seeds,) = run(SeedHandler(data, net, tmp_path, reference=0, flip_axes=[0], slice_axis=axis), epochs=1)
     for item, seed in zip(data.items(), seeds, strict=True):
         assert seed.shape == item["image"].shape
         assert float(seed.max()) == (1.0 if item["label"] else 0.0)
@@ -52,23 +53,39 @@ def test_seeds_lie_on_the_images_grid_and_the_reference_has_none(tmp_path, dims,
 
 def test_of_classes_that_are_all_findings_each_image_has_seeds(tmp_path):
     data, net = cohort(tmp_path), network(reference=None)
-    (seeds,) = run(SeedHandler(data, net.backbone, tmp_path, slice_axis=2), epochs=1)
+    (seeds,) = run(SeedHandler(data, net, tmp_path, slice_axis=2), epochs=1)
     assert [float(s.max()) for s in seeds] == [1, 1, 1, 1]
 
 
-def test_seeds_are_made_once_and_a_resumed_run_has_the_same(tmp_path):
+def test_seeds_of_a_round_are_made_once_and_a_resumed_run_has_the_same(tmp_path):
     data, net = cohort(tmp_path), network()
     options = {"reference": 0, "flip_axes": [0, 1], "slice_axis": 2}
-    first, second = run(SeedHandler(data, net.backbone, tmp_path, **options), epochs=2)
+    first, second = run(SeedHandler(data, net, tmp_path, **options), epochs=2)
     assert all(map(torch.equal, first, second))
     with torch.no_grad():
         net.backbone.fc.weight.neg_()  # trained on
-    handler, engine = SeedHandler(cohort(tmp_path), net.backbone, tmp_path, **options), Engine(lambda *_: None)
-    engine.state.epoch = 1
-    handler.give(engine)
+    handler, engine = SeedHandler(cohort(tmp_path), net, tmp_path, **options), Engine(lambda *_: None)
+    handler.attach(engine)
+    engine.load_state_dict({"epoch": 1, "max_epochs": 2, "epoch_length": 1})
+    engine.run([0])
     assert all(torch.equal(item["seeds"], seed) for item, seed in zip(handler.dataset.items(), first, strict=True))
-    (other,) = run(handler, epochs=1)
+    (other,) = run(SeedHandler(cohort(tmp_path), net, tmp_path, **options), epochs=1)
     assert not all(map(torch.equal, other, first)), "a training from the start makes its own"
+
+
+def test_each_further_round_begins_with_seeds_of_the_networks_own_maps(tmp_path):
+    data, net = cohort(tmp_path), network(reference=None)
+    options = {"reference": None, "slice_axis": 2, "power": 2.0, "rounds": 2}
+    one, two, three, four = run(SeedHandler(data, net, tmp_path, **options), epochs=4)
+    assert all(map(torch.equal, one, two))
+    assert all(map(torch.equal, three, four))
+    assert not any(map(torch.equal, two, three))
+    items = data.items()
+    images = torch.stack([item["image"][..., 0].as_tensor() for item in items])
+    expected = own_maps(net, images, torch.tensor([item["label"] for item in items]), power=2.0)
+    for item, image, seed, own in zip(items, images, four, expected, strict=True):
+        own = along_edges(own[None], image[None])[0]
+        assert torch.allclose(seed[..., 0].float(), own / own.max(), atol=1e-3), item["subject"]
 
 
 def test_a_batch_brings_its_seeds_as_target():
@@ -82,8 +99,8 @@ def test_a_batch_brings_its_seeds_as_target():
 def test_novelty_weighs_the_map_and_needs_images_of_one_shape(tmp_path):
     data, net = cohort(tmp_path), network()
     options = {"reference": 0, "slice_axis": 2}
-    (plain,) = run(SeedHandler(data, net.backbone, tmp_path, **options), epochs=1)
-    (weighted,) = run(SeedHandler(data, net.backbone, tmp_path, novelty_power=0.5, **options), epochs=1)
+    (plain,) = run(SeedHandler(data, net, tmp_path, **options), epochs=1)
+    (weighted,) = run(SeedHandler(data, net, tmp_path, novelty_power=0.5, **options), epochs=1)
     assert not torch.equal(plain[1], weighted[1])
     assert [float(s.max()) for s in weighted] == [0, 1, 0, 1]
     items = data.items()
@@ -91,7 +108,7 @@ def test_novelty_weighs_the_map_and_needs_images_of_one_shape(tmp_path):
     with pytest.raises(
         ValueError, match=r"seed_novelty and seed_agreement need images of one shape; they are \[\(22, 20\), \(24, 20\)\]"
     ):
-        run(SeedHandler(data, net.backbone, tmp_path, novelty_power=0.5, **options), epochs=1)
+        run(SeedHandler(data, net, tmp_path, novelty_power=0.5, **options), epochs=1)
 
 
 def test_what_the_images_of_one_person_agree_on_counts_more(tmp_path):
@@ -99,11 +116,11 @@ def test_what_the_images_of_one_person_agree_on_counts_more(tmp_path):
     for item in data.items():
         item["subject"], item["label"] = "one", 1
     options = {"reference": None, "slice_axis": 2}
-    (alone,) = run(SeedHandler(data, net.backbone, tmp_path, **options), epochs=1)
-    (agreed,) = run(SeedHandler(data, net.backbone, tmp_path, agreement_power=1.0, **options), epochs=1)
+    (alone,) = run(SeedHandler(data, net, tmp_path, **options), epochs=1)
+    (agreed,) = run(SeedHandler(data, net, tmp_path, agreement_power=1.0, **options), epochs=1)
     assert not torch.equal(alone[1], agreed[1])
     assert [float(s.max()) for s in agreed] == [1, 1, 1, 1]
     for item, name in zip(data.items(), "abcd", strict=True):
         item["subject"] = name
-    (lone,) = run(SeedHandler(data, net.backbone, tmp_path, agreement_power=1.0, **options), epochs=1)
+    (lone,) = run(SeedHandler(data, net, tmp_path, agreement_power=1.0, **options), epochs=1)
     assert not torch.equal(lone[1], agreed[1]), "others' images tell nothing"

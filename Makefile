@@ -52,13 +52,14 @@ train: cohort ## Train as the shipped weights were trained, into work/train; RES
 include benchmarks/evidence.mk
 
 .PHONY: test
-test: $(STAMP) ## Run every check: ruff, mypy, unit tests, bundle runs; minutes of each stage and coverage are told
+test: $(STAMP) ## ruff, mypy and the tests that take seconds each; minutes of each stage are told
+	@$(STAGE) lint $(MAKE) --no-print-directory lint
+	@$(STAGE) tests $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not slow"
+
+.PHONY: test-all
+test-all: $(STAMP) ## Every check, those that take minutes too, with coverage
 	@$(STAGE) lint $(MAKE) --no-print-directory lint
 	@COVERAGE_FILE=$(CURDIR)/.coverage $(STAGE) tests $(BIN)/python -m pytest -n 2 --dist loadfile --durations=40 --cov
-
-.PHONY: fast
-fast: $(STAMP) ## The tests that take seconds each
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 # MONAI Label brings 8 GB of packages, and its DICOM SEG package needs pydicom 2: an environment of its own
 LABEL := $(VENV)-monailabel

@@ -29,6 +29,7 @@ def test_metrics_tables_and_figure(configs, cohort, tmp_path):
     assert set(metrics["displacement"]["map"]) == {"axis0", "axis1"}
 
 
+@pytest.mark.slow
 def test_comparison_by_one_option(cohort, tmp_path):
     done = run("evaluate", cwd=tmp_path, dataset_dir=cohort, output_dir=tmp_path / "out", compare=True)
     assert done.returncode == 0, done.stderr

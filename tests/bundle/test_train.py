@@ -12,7 +12,7 @@ from hrcam_monai.workflows.configs import bundle_parser
 from tests.bundle.runs import CONFIGS, TINY, run
 
 QUICK = {**TINY, "base_epochs": 1, "epochs": 2, "val_interval": 1, "batch_size": 2, "slices_per_subject": 2}
-SEEDS = {"seeds": 1.0}
+SEEDS = {"seeds": 1.0, "seed_rounds": 2}
 
 
 def weights(folder):

@@ -238,6 +238,7 @@ def test_on_a_full_disk_no_further_fold_is_begun():
     assert [f.gpu for f in folds] == [None, None, "none"]
 
 
+@pytest.mark.slow
 def test_a_fold_that_cannot_be_trained_is_told_in_one_line(cohort, bundle_root, tmp_path):
     result = call(cohort, tmp_path / "run", bundle_root, roi_size="[0,0]")
     assert result.returncode == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.multiprocessing import spawn
 
@@ -58,6 +59,7 @@ def worker(rank: int, port: int) -> None:
     stop()
 
 
+@pytest.mark.slow
 def test_gradients_of_logits_and_maps_are_synchronised():
     import socket
 

@@ -61,6 +61,7 @@ def test_it_tells_of_this_model(tumours):
     assert "simulated" not in (tumours / "docs" / "data_license.txt").read_text()
 
 
+@pytest.mark.slow
 def test_it_gives_what_the_model_folder_gives(tumours, bundle_root, tmp_path):
     run_model("inference", bundle_root / "models" / "brain_tumor_t1ce", SLICES, tmp_path / "folder", settings={"num_workers": 0})
     line = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--bundle_root", str(tumours), "--num_workers", "0"]

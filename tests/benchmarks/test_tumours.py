@@ -107,10 +107,10 @@ def test_people_of_two_seeds_are_counted_once(results):
 
 
 def test_steps_are_shown_where_all_of_them_have_results(results):
-    found = tumours_table.steps("glioma_flair", results)
+    found = tumours_table.steps("glioma_flair", results, tumours_table.STEPS["glioma_flair"])
     assert [row[1] for row in found] == ["0.705", "0.805", ""]
     assert found[-1][0] == "of folds 0, 1, each with seed 0"
-    assert tumours_table.steps("brain_tumor_t1ce", results) == []
+    assert tumours_table.steps("brain_tumor_t1ce", results, tumours_table.STEPS["brain_tumor_t1ce"]) == []
 
 
 def test_seeds_are_shown_where_there_are_several(results):

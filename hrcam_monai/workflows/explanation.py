@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Invertd, SaveImage
+from monai.transforms import SaveImage
 from torch import Tensor
 
 from hrcam_monai.data.pictures import AFFINE, write_picture
@@ -20,6 +20,7 @@ from hrcam_monai.input_check.check import NOT_KNOWN
 from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.networks.modes import evaluating
 from hrcam_monai.transforms import split_reading
+from hrcam_monai.transforms.inverting import InvertInSinglePrecisiond
 from hrcam_monai.transforms.thresholds import evidence_range
 from hrcam_monai.utils.files import atomic_write
 from hrcam_monai.workflows.model_folder import find_bundle, fitting_parser, weights_file
@@ -162,7 +163,7 @@ def explain(
     with evaluating(network), torch.no_grad():
         out = parser.get_parsed_content("inferer")(x.as_tensor()[None].to(device), network)
     heat = MetaTensor(out["maps"][0].float().cpu(), meta=dict(x.meta), applied_operations=x.applied_operations)
-    back = Invertd("maps", steps, orig_keys="image", nearest_interp=False, to_tensor=True)
+    back = InvertInSinglePrecisiond("maps", steps, orig_keys="image", nearest_interp=False, to_tensor=True)
     maps = back({**prepared, "maps": heat})["maps"]
     check = CheckInputd(weights, network, slice_axis=parser.get_parsed_content("slice_axis"))({"image": x.to(device)})[CHECK]
     named, threshold, scale = (parser.get_parsed_content(key) for key in ("classes", "map_threshold", "map_scale"))

@@ -53,16 +53,17 @@ def moved(maps: Mapping[str, Tensor], image: Tensor, steps: int) -> dict[str, Te
     return dict(zip(maps, stacked, strict=True))
 
 
-def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits [K], and every map [X, Y, 1] of the label's class, by name; `peers` are `peers_of` the plain CNN."""
+def maps_of(ours: Candidate, peers: PeerMaps | None, image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits [K], and every map [X, Y, 1] of the label's class, by name; `peers` are `peers_of` the plain CNN, if asked for."""
     logits, found = unmoved(ours).read(image, label)
     levels = [m for n, m in found.items() if "alone" in n]
     maps = {OURS: found[f"{OURS}, {ours.name}"]} | {f"{OURS}, level {i} alone": m for i, m in enumerate(levels, 1)}
     maps[f"{OURS}, without the two finest levels"] = torch.stack(levels[2:]).sum(0)
-    maps |= {n.replace(f" ({peers.candidate.name})", ""): m for n, m in peers(image, label).items()}
+    if peers is not None:
+        maps |= {n.replace(f" ({peers.candidate.name})", ""): m for n, m in peers(image, label).items()}
     alike = {n: m for n, m in maps.items() if n.startswith(OURS) or n.endswith(READ_ALIKE)}
     maps |= moved(alike, image, ours.inferer.edges)
-    both = {n: alike[n] for n in (OURS, RIVAL)}
+    both = {n: alike[n] for n in (OURS, RIVAL) if n in alike}
     other = both if ours.inferer.edges else moved(both, image, STEPS)
     maps |= {n + (UNMOVED if ours.inferer.edges else EDGES): m for n, m in other.items()}
     return ours.logits(image) if ours.inferer.edges else logits, maps
@@ -70,10 +71,17 @@ def maps_of(ours: Candidate, peers: PeerMaps, image: Tensor, label: int) -> tupl
 
 @torch.no_grad()
 def scored(
-    dataset: Any, ours: Candidate, plain: Candidate, fitted: Candidate, mean_masks: Mapping[int, np.ndarray]
+    dataset: Any,
+    ours: Candidate,
+    plain: Candidate,
+    fitted: Candidate | None = None,
+    mean_masks: Mapping[int, np.ndarray] | None = None,
 ) -> Iterator[Row]:
-    """Rows of each slice: one with its logits, and one a map where there is a mask; where there is none, our map's peaks."""
-    peers = peers_of(plain)
+    """Rows of each slice: one with its logits, and one a map where there is a mask; where there is none, our map's peaks.
+
+    Without a fitted head and mean masks our maps alone are scored.
+    """
+    peers = peers_of(plain) if fitted else None
     for data in tqdm(dataset, desc="score"):
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
         mask = np.asarray(data["mask"])[0] > 0.5
@@ -85,12 +93,13 @@ def scored(
             yield common | own | {"logits": out["logits"][0].tolist(), "peaks": heights.tolist()}
             continue
         logits, maps = maps_of(ours, peers, image, label)
-        alone = {FITTED: unmoved(fitted).read(image, label)[1][f"{OURS}, {fitted.name}"]}
-        maps |= moved(alone, image, fitted.inferer.edges)
         yield common | own | {"logits": logits.tolist(), "inside": float(maps[OURS].numpy()[mask].max())}
-        towards = [np.linspace(-1, 1, n) ** 2 for n in mask.shape[:2]]
-        maps["a Gaussian in the middle"] = torch.from_numpy(np.exp(-2 * np.add.outer(*towards))[..., None])
-        maps["mean mask of the class"] = torch.from_numpy(mean_masks[label])
+        if fitted and mean_masks:
+            alone = {FITTED: unmoved(fitted).read(image, label)[1][f"{OURS}, {fitted.name}"]}
+            maps |= moved(alone, image, fitted.inferer.edges)
+            towards = [np.linspace(-1, 1, n) ** 2 for n in mask.shape[:2]]
+            maps["a Gaussian in the middle"] = torch.from_numpy(np.exp(-2 * np.add.outer(*towards))[..., None])
+            maps["mean mask of the class"] = torch.from_numpy(mean_masks[label])
         yield from map_rows(maps, mask, common)
 
 
@@ -208,4 +217,5 @@ def summary(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, Any]:
     """Classification of both networks, and a line a map."""
     found: dict[str, Any] = {"network": classified(rows, "logits"), "plain": classified(rows, "plain")}
     found["maps"] = map_lines(rows, validation)
-    return found | {"false_peaks": false_peaks(rows, validation), "by": over_people(rows, OURS, RIVAL)}
+    by = over_people(rows, OURS, RIVAL) if RIVAL in found["maps"] else {}
+    return found | {"false_peaks": false_peaks(rows, validation), "by": by}

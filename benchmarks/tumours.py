@@ -112,6 +112,9 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder of the runs.")] = ROOT / "work" / "tumours",
     variant: Annotated[str, typer.Option(help="Name of a variant of the recipe, in the result's name.")] = "",
     option: Annotated[list[str] | None, typer.Option("--set", help="key=value of the configs, for a variant.")] = None,
+    ours_alone: Annotated[
+        bool, typer.Option("--ours-alone", help="Score no other maps; enough for a step of the recipe.")
+    ] = False,
     rescore: Annotated[bool, typer.Option("--rescore", help="Score a finished run anew.")] = False,
 ) -> None:
     """Train and score one fold with one seed, print the table and write benchmarks/results/tumours/NAME_FOLD_SEED.json.
@@ -136,8 +139,8 @@ def main(
     minutes = before["minutes"] if before else train(source, seed, folder, overlay)
     ours, plain = trained(folder, overlay)
     training, validation, test = (dataset_of(name, folder, source, s, overlay) for s in ("training", "validation", "test"))
-    fitted, means = fitted_to(plain, training, len(CLASSES[name])), mean_masks_of(training)
-    rows = [list(scored(dataset, ours, plain, fitted, means)) for dataset in (test, validation)]
+    others = () if ours_alone else (fitted_to(plain, training, len(CLASSES[name])), mean_masks_of(training))
+    rows = [list(scored(dataset, ours, plain, *others)) for dataset in (test, validation)]
     found = summary(*rows) | {"sanity": sanity(ours, test)}
     print_table(found)
     write_json(result, {**environment(seed), "name": name, **held, "minutes": round(minutes, 1), "set": changed, **found})

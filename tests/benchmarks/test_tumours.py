@@ -265,3 +265,20 @@ def test_moving_along_edges_after_the_flips_is_moving_in_each():
     torch.testing.assert_close(logits, whole)
     assert not torch.equal(maps[tumour_scores.OURS], maps[tumour_scores.OURS + tumour_scores.UNMOVED])
     assert {tumour_scores.RIVAL, tumour_scores.RIVAL + tumour_scores.UNMOVED} <= set(maps)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_our_maps_alone_are_scored_as_beside_others(masked):
+    network = HRCAMNet(StageCNN(channels=(4, 8, 8), convs=(1, 1, 1)), num_classes=2, pooling="lse", reference=0).eval()
+    ours = Candidate("ours", network, HRCAMInferer(slice_axis=2))
+    plain = Candidate("plain", StageCNN(channels=(4, 8, 8), convs=(1, 1, 1), num_classes=2).eval(), ours.inferer)
+    mask = np.zeros((1, 16, 16, 1))
+    mask[:, 2:6, 2:6] = masked
+    slices = [{"image": torch.rand(1, 16, 16, 1), "label": int(masked), "mask": mask, "subject": "a", "grade": ""}]
+    alone = list(tumour_scores.scored(slices, ours, plain))
+    assert not [r for r in alone if not r["method"].startswith(tumour_scores.OURS) and r["method"]]
+    fitted = tumours.fitted_to(plain, [slices[0] | {"label": k, "subject": s} for k in (0, 1) for s in "ab"], 2)
+    beside = list(tumour_scores.scored(slices, ours, plain, fitted, {1: mask[0]}))
+    shown = [r for r in beside if not r["method"] or r["method"] in {a["method"] for a in alone}]
+    assert alone == shown
+    assert len(beside) > len(alone) or not masked

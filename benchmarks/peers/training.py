@@ -62,6 +62,8 @@ def train_stage(
     if done["stage"] == number and done["epoch"]:
         optimizer.load_state_dict(done["optimizer"])
         schedule.load_state_dict(done["schedule"])
+    # where a processor has no such numbers they are made up from others, a hundred times as slowly
+    short = peer.bfloat16 and torch.backends.cpu.get_cpu_capability() == "AVX512"
     first = done["epoch"] if done["stage"] == number else 0
     for epoch in range(first, stage.epochs):
         start = time.process_time()
@@ -69,7 +71,7 @@ def train_stage(
         peer.train()
         for batch in tqdm(loader, desc=f"{peer.title}, stage {number + 1}, epoch {epoch + 1} of {stage.epochs}", leave=False):
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=peer.bfloat16):  # losses and weights are float32
+            with torch.autocast("cpu", torch.bfloat16, enabled=short):  # losses and weights are float32
                 loss = stage.loss(batch["image"], batch["label"], batch.get(SEEDS))
             loss.backward()
             optimizer.step()

@@ -18,6 +18,9 @@ from hrcam_monai.utils.files import write_tensors
 from peers.peer import Peer, Stage
 
 WEIGHT_DECAY = 1e-4
+# where a processor has no bfloat16 it is made up, a hundred times as slowly; there channels stay first, too: torch 2.13's
+# float32 convolutions write beyond their memory with channels last on AVX2 (AME-CAM's, "corrupted size vs. prev_size")
+SHORT = torch.backends.cpu.get_cpu_capability() == "AVX512"
 Progress = dict[str, Any]  # what a checkpoint holds
 
 
@@ -34,7 +37,8 @@ def train(peer: Peer, loader: DataLoader, validate: Callable[[nn.Module], float]
     Returns:
         `validation`, a number an epoch and list a stage; and the `seconds` of processor time that training took.
     """
-    nn.utils.convert_conv2d_weight_memory_format(peer, torch.channels_last)
+    if SHORT:
+        nn.utils.convert_conv2d_weight_memory_format(peer, torch.channels_last)
     done: Progress = {"network": peer.state_dict(), "stage": 0, "epoch": 0, "validation": [], "seconds": 0.0}
     if path.is_file():
         done = torch.load(path, weights_only=True)
@@ -62,8 +66,6 @@ def train_stage(
     if done["stage"] == number and done["epoch"]:
         optimizer.load_state_dict(done["optimizer"])
         schedule.load_state_dict(done["schedule"])
-    # where a processor has no such numbers they are made up from others, a hundred times as slowly
-    short = peer.bfloat16 and torch.backends.cpu.get_cpu_capability() == "AVX512"
     first = done["epoch"] if done["stage"] == number else 0
     for epoch in range(first, stage.epochs):
         start = time.process_time()
@@ -71,7 +73,7 @@ def train_stage(
         peer.train()
         for batch in tqdm(loader, desc=f"{peer.title}, stage {number + 1}, epoch {epoch + 1} of {stage.epochs}", leave=False):
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=short):  # losses and weights are float32
+            with torch.autocast("cpu", torch.bfloat16, enabled=SHORT and peer.bfloat16):  # losses and weights are float32
                 loss = stage.loss(batch["image"], batch["label"], batch.get(SEEDS))
             loss.backward()
             optimizer.step()

@@ -37,6 +37,7 @@ STEPS = {
     ),
     "brain_tumor_t1ce": (
         Step("the plain CNN: LayerCAM's mean, read as ours", "", RIVAL, "plain"),
+        Step("HR-CAM taught by image labels alone", "_without_seeds", OURS),
         Step("HR-CAM taught by its LayerCAM", "_without_novelty", OURS),
         Step("the same, weighted by novelty of grey values", "_grey_novelty", OURS),
         Step("by novelty of features too, and by agreement: what ships", "", OURS),

@@ -19,7 +19,7 @@ from peers.peer import Peer, Stage
 
 WEIGHT_DECAY = 1e-4
 # where a processor has no bfloat16 it is made up, a hundred times as slowly; there channels stay first, too: torch 2.13's
-# float32 convolutions write beyond their memory with channels last on AVX2 (AME-CAM's, "corrupted size vs. prev_size")
+# float32 writes beyond its memory with channels last on AVX2 (AME-CAM: "corrupted size vs. prev_size")
 SHORT = torch.backends.cpu.get_cpu_capability() == "AVX512"
 Progress = dict[str, Any]  # what a checkpoint holds
 

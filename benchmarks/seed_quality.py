@@ -86,7 +86,8 @@ def main(
     kinds = list(zip(people, labels.tolist(), strict=True))
     taps = locate_taps(plain.network, (1, *images.shape[1:]))
     found, features = maps_of(partial(mirrored_layer_cam, plain.network, taps=taps), plain.network, images, labels)
-    grey, both = novelty(images, people), novelty(images, people, features=features)
+    grey = novelty(images, people)
+    both = novelty(images, people, features=features, grey=grey)
     lines = {
         "novelty of grey values alone": grey,
         "novelty of features alone": both**2 / grey.clamp(min=1e-12),
@@ -95,7 +96,7 @@ def main(
     lines |= weighed("LayerCAM", found, both, images, kinds)
     network: Any = ours.network
     found, features = maps_of(partial(own_maps, network), network.backbone, images, labels)
-    lines |= weighed("own maps", found, novelty(images, people, features=features), images, kinds)
+    lines |= weighed("own maps", found, novelty(images, people, features=features, grey=grey), images, kinds)
     table({k: v[rows] for k, v in lines.items()}, images[rows], masks[rows], labels[rows], CLASSES[name])
 
 

@@ -85,16 +85,15 @@ class SeedHandler:
         self.novelty_power = novelty_power
         self.agreement_power = agreement_power
         self.taps: list[Tap] = []  # of the backbone, looked for once
-        self.given = False
+        self.grey: Tensor | None = None  # novelty of the images themselves, the same in each round
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self.give)
 
     def give(self, engine: Engine) -> None:
         """Give the dataset its seeds where a round begins; those of the run that is resumed, if it is."""
-        epoch = engine.state.epoch - 1
-        number, into = divmod(epoch, epochs_of_round(engine.state.max_epochs or 1, self.rounds))
-        if into and self.given:
+        number, into = divmod(engine.state.epoch - 1, epochs_of_round(engine.state.max_epochs or 1, self.rounds))
+        if into and all(SEEDS in item for item in self.dataset.items()):
             return
         if into and self.path.is_file():
             seeds = torch.load(self.path, weights_only=True)
@@ -105,7 +104,6 @@ class SeedHandler:
             wait()
         for item, seed in zip(self.dataset.items(), seeds, strict=True):
             item[SEEDS] = MetaTensor(seed, meta=dict(item["image"].meta))
-        self.given = True
 
     def _made(self, number: int) -> Iterator[Tensor]:
         """The seeds [1, *spatial] of each image in a round, counted from 0; half precision."""
@@ -156,7 +154,9 @@ class SeedHandler:
         images = torch.cat(tuple(slices))
         taps = self._levels(images)
         features = [middle_features(self.network.backbone, part.to(self.device), taps).cpu() for part in images.split(BATCH)]
-        found = novelty(images, _of_slices(people, slices), features=torch.cat(features))
+        names = _of_slices(people, slices)
+        self.grey = novelty(images, names) if self.grey is None else self.grey
+        found = novelty(images, names, features=torch.cat(features), grey=self.grey)
         return (found**self.novelty_power).split([len(own) for own in slices])
 
     def _agreed(self, found: Iterable[Tensor], slices: Sequence[Tensor], people: Sequence[str]) -> Sequence[Tensor]:

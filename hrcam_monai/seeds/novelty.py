@@ -24,6 +24,7 @@ def novelty(
     people: Sequence[Hashable],
     *,
     features: Tensor | None = None,
+    grey: Tensor | None = None,
     neighbours: int = 20,
     reach: int = 1,
     patch: int = 7,
@@ -37,7 +38,9 @@ def novelty(
     Args:
         images: [N, C, *spatial], of like contrast, scale and orientation.
         people: whom each image is of; no image is held against another of the same person.
-        features: [N, F, *coarser], what a network sees in them, not negative.
+        features: [N, F, *coarser], what a network sees in them, not negative; the answer is then the geometric mean of the
+            novelty of both.
+        grey: [N, 1, *spatial], the novelty of these images without features, where it is known.
         neighbours: images of other people that each one is held against, the most like it, one a person.
         reach: steps of the coarser grid that a patch may lie elsewhere in another person.
         patch: its width, steps of the coarser grid.
@@ -62,14 +65,15 @@ def novelty(
         raise ValueError("what is unlike other people cannot be told from the images of one person.")
     alike, size = sketches(images), list(images.shape[2:])
     near = [_nearest(alike @ sketch, person, int(own), number, neighbours) for sketch, own in zip(alike, person, strict=True)]
-    shrunk = F.interpolate(images, [max(n // SHRINK, 1) for n in size], mode="area")
-    found = upsample(_misfits(shrunk, near, reach, patch), size)
+    if grey is None:
+        shrunk = F.interpolate(images, [max(n // SHRINK, 1) for n in size], mode="area")
+        grey = upsample(_misfits(shrunk, near, reach, patch), size)
     if features is None:
-        return found
+        return grey
     seen = features.clamp(min=0).sqrt()  # so that few strong features do not decide alone
     spread = seen.transpose(0, 1).flatten(1).std(dim=1).clamp(min=TINY)
     seen = seen / spread.view([1, -1] + [1] * len(size))
-    return (found * upsample(_misfits(seen, near, reach, 1), size)).sqrt()
+    return (grey * upsample(_misfits(seen, near, reach, 1), size)).sqrt()
 
 
 def _nearest(likeness: Tensor, person: Tensor, own: int, number: int, neighbours: int) -> Tensor:

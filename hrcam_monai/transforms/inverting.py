@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import torch
 from monai.data import MetaTensor
 from monai.transforms import Invertd
 from monai.utils import TraceKeys
@@ -40,5 +39,5 @@ def _in_single_precision(image: MetaTensor) -> MetaTensor:
 def _changed(operation: dict[Any, Any]) -> dict[Any, Any]:
     info: Mapping[Any, Any] = operation.get(TraceKeys.EXTRA_INFO) or {}
     if "dtype" in info:
-        operation[TraceKeys.EXTRA_INFO] = {**info, "dtype": str(torch.float32).removeprefix("torch.")}
+        operation[TraceKeys.EXTRA_INFO] = {**info, "dtype": "float32"}
     return operation

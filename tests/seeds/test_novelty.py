@@ -55,6 +55,7 @@ def test_features_that_one_person_alone_has_stand_out_where_grey_values_do_not()
     images, features = anatomy(5), torch.rand(5, 4, 12, 12) * 0.1
     features[1, 2, 6, 7] = 5
     found = novelty(images, "abcde", features=features)
+    assert torch.equal(novelty(images, "abcde", features=features, grey=novelty(images, "abcde")), found)
     assert found.shape == images.shape
     peak = torch.unravel_index(found[1, 0].argmax(), found.shape[2:])
     assert [int(p) // 4 for p in peak] == [6, 7]

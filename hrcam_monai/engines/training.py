@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,7 @@ def run_stage(
     checkpoint = last_checkpoint(run_dir, name) if resume else None
     if checkpoint is not None:
         logger.info("%s: resuming from %s", name, checkpoint)
-        device = trainer.state.device
-        Checkpoint.load_objects(state, torch.load(checkpoint, map_location=device, weights_only=True))
+        _load(state, torch.load(checkpoint, map_location=trainer.state.device, weights_only=True), epochs)
     wait()  # else a slow process would find the next checkpoint of a fast one
     if trainer.state.epoch < epochs:
         if is_main_process():
@@ -66,6 +66,20 @@ def run_stage(
         trainer.run()
     if weights is not None and epochs:
         save_weights(state["network"], weights)
+
+
+def _load(state: Mapping[str, Any], stored: Mapping[str, Any], epochs: int) -> None:
+    """A checkpoint into its objects; one of a training of another length goes on along the learning rates of this one."""
+    trainer, length = state["trainer"], stored["trainer"]["max_epochs"]
+    if length == epochs:
+        Checkpoint.load_objects(state, stored)
+        return
+    Checkpoint.load_objects({k: v for k, v in state.items() if k != "lr_scheduler"}, stored)
+    trainer.state.max_epochs = epochs  # ignite takes the stored one, and would begin a complete training once more
+    if "lr_scheduler" in state and trainer.state.epoch < epochs:
+        with warnings.catch_warnings(action="ignore"):  # that no step of the optimizer comes between
+            for _ in range(trainer.state.iteration):
+                state["lr_scheduler"].step()
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 
@@ -54,9 +55,29 @@ def test_resumed_training_equals_training_in_one_go(tmp_path):
     assert last_checkpoint(tmp_path / "part", "train").stat().st_mtime_ns == before
 
 
-def run_until_epoch(trainer, state, folder, epoch):
-    from ignite.engine import Events
+def run_with_schedule(folder, epochs):
+    """Whole or resumed: the epochs that are done, and the learning rate of each step that was taken this time."""
+    trainer, state = stage(small_net(), epochs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(state["optimizer"], 0.01, total_steps=2 * epochs)
+    rates = []
 
+    def step(_engine):
+        rates.append(state["optimizer"].param_groups[0]["lr"])
+        schedule.step()
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, step)
+    run_stage(trainer, {**state, "lr_scheduler": schedule}, folder, "train", resume=True)
+    return trainer.state.epoch, rates
+
+
+def test_a_complete_stage_goes_on_along_the_longer_schedule_when_more_epochs_are_asked_for(tmp_path):
+    _, whole = run_with_schedule(tmp_path / "whole", 5)
+    assert run_with_schedule(tmp_path / "part", 3)[0] == 3
+    assert run_with_schedule(tmp_path / "part", 5) == (5, pytest.approx(whole[6:]))
+    assert run_with_schedule(tmp_path / "part", 4) == (5, [])
+
+
+def run_until_epoch(trainer, state, folder, epoch):
     class Killed(Exception):
         pass
 

@@ -1,5 +1,6 @@
 """Networks of HR-CAM."""
 
+from hrcam_monai.networks.efficientnet_lite import EfficientNetLite, imagenet_weights
 from hrcam_monai.networks.exported import ExportableHRCAMNet, load_exported
 from hrcam_monai.networks.hrcam_net import HRCAMNet
 from hrcam_monai.networks.level_head import LevelHead, pool_maps
@@ -8,6 +9,7 @@ from hrcam_monai.networks.tap import Tap, TapError
 from hrcam_monai.networks.taps import find_taps, locate_taps
 
 __all__ = [
+    "EfficientNetLite",
     "ExportableHRCAMNet",
     "HRCAMNet",
     "LevelHead",
@@ -15,6 +17,7 @@ __all__ = [
     "Tap",
     "TapError",
     "find_taps",
+    "imagenet_weights",
     "load_exported",
     "locate_taps",
     "pool_maps",

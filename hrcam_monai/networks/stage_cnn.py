@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
-import torch
 from monai.networks.blocks import Convolution
 from monai.networks.layers.factories import Pool
 from torch import Tensor, nn
 
-from hrcam_monai.networks.level_head import upsample
+from hrcam_monai.networks.top_down import TopDownLevels, top_down_steps
 
 __all__ = ["StageCNN"]
 
-LIGHT = 2  # so many of the finest levels take context in voxel by voxel: there a 3 x 3 convolution costs more than the whole CNN
 
-
-class _TopDownStep(nn.Module):
-    """The features of a level, read in the light of the next coarser one: what is bright here matters if it is abnormal there.
-
-    Args:
-        spatial_dims: 2 or 3.
-        fine: channels of the level, and of the output.
-        coarse: channels of the next coarser one.
-        kernel_size: of the convolution of both.
-    """
-
-    def __init__(self, spatial_dims: int, fine: int, coarse: int, kernel_size: int) -> None:
-        super().__init__()
-        self.context = Convolution(spatial_dims, coarse, fine, kernel_size=1, conv_only=True)
-        self.fuse = Convolution(
-            spatial_dims, 2 * fine, fine, kernel_size=kernel_size, norm="BATCH", act="RELU", adn_ordering="NA", bias=False
-        )
-
-    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """[B, fine, *] and [B, coarse, */2] -> [B, fine, *]."""
-        return self.fuse(torch.cat([fine, upsample(self.context(coarse), list(fine.shape[2:]))], dim=1))
-
-
-class StageCNN(nn.Module):
+class StageCNN(TopDownLevels):
     """Stages of convolution, batch normalisation and ReLU, with max pooling by 2 between them, then GAP and a linear layer.
 
     The output of each stage is a level of HR-CAM. The first stage works at the input's own resolution. With `top_down`, each
-    level but the coarsest is the stage's output read in the light of the coarser levels, as in a feature pyramid (Lin et al.,
-    CVPR 2017) or a U-Net: a fine level alone sees too little to know what it looks at. The classifier itself stays as it is.
+    level but the coarsest is the stage's output read in the light of the coarser levels (`TopDownLevels`).
 
     Args:
         spatial_dims: 2 or 3.
@@ -91,9 +64,7 @@ class StageCNN(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.pool = Pool[Pool.ADAPTIVEAVG, spatial_dims](1)
         self.fc = nn.Linear(last, num_classes)
-        pairs = list(pairwise(channels)) if top_down else []
-        steps = [_TopDownStep(spatial_dims, fine, coarse, 1 if i < LIGHT else 3) for i, (fine, coarse) in enumerate(pairs)]
-        self.top_down = nn.ModuleList(steps[::-1])  # coarse to fine
+        self.top_down = top_down_steps(spatial_dims, channels if top_down else [])
 
     def stage_features(self, x: Tensor) -> list[Tensor]:
         """The output of each stage, fine to coarse."""
@@ -101,13 +72,6 @@ class StageCNN(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        return features
-
-    def level_features(self, x: Tensor) -> list[Tensor]:
-        """The levels of HR-CAM, fine to coarse: the output of each stage, with the context of the coarser ones if so made."""
-        features = self.stage_features(x)
-        for i, step in enumerate(self.top_down):
-            features[-2 - i] = step(features[-2 - i], features[-1 - i])
         return features
 
     def forward(self, x: Tensor) -> Tensor:

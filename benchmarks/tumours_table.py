@@ -54,6 +54,7 @@ NO_FINE = f"{OURS}, without the two finest levels"
 ALIKE = ", read as HR-CAM"
 ONE_OF = re.compile(r"(level|exit) \d|max fusion")  # maps of one level among several, and of TorchCAM's poorest fusion
 SHOWN = ("pixel_ap", "median_best_dice", "median_fixed_dice", "pointing", "energy")
+SITE = "[A-Z]+"  # what was held out, where it is a hospital
 MEANS = ("pixel AP", "median Dice, best", "median Dice, fixed", "pointing", "macro F1")
 Result = Mapping[str, Any]
 
@@ -112,8 +113,8 @@ def ratio(top: Sequence[float], bottom: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(top, bottom, strict=True)]
 
 
-def targets(name: str, results: Sequence[Result]) -> list[list[str]]:
-    """The lines of the targets table: what, target, found."""
+def targets(name: str, results: Sequence[Result], sites: Sequence[Result] = ()) -> list[list[str]]:
+    """The lines of the targets table: what, target, found; of folds, and of sites that were held out whole."""
     two = len(CLASSES[name]) == 2
     ap = column(results, OURS, "pixel_ap")
     levels = [m for m in results[0]["maps"] if m.startswith(f"{OURS}, level")]
@@ -186,6 +187,7 @@ def targets(name: str, results: Sequence[Result]) -> list[list[str]]:
         ),
     ]
     if two:
+        lines.insert(1, ("AUC, each site held out whole", ">= .93", [r["network"]["auc"] for r in sites], lambda v: v >= 0.93))
         wrong = [r["false_peaks"]["a_slice"] for r in results if r.get("false_peaks")]
         lines.append(("false peaks on slices without a tumour, a slice", "<= .1", wrong, lambda v: v <= 0.1))
     rows = []
@@ -250,10 +252,10 @@ def seeds(name: str, folder: Path) -> list[list[str]]:
     return [*rows, [f"over {_listed('fold', common)}", *[""] * 5]]
 
 
-def sites(name: str, folder: Path) -> list[list[str]]:
+def sites(results: Sequence[Result]) -> list[list[str]]:
     """A line a hospital whose people were all held out: how they were classified, and what our map and the others find."""
     rows = []
-    for result in results_of(name, folder, held="[A-Z]+"):
+    for result in results:
         of = result["maps"][OURS]
         row = [result["site"], str(result["seed"]), f"{result['network']['auc']:.3f}", f"{result['network']['macro_f1']:.3f}"]
         row += [f"{of[key]:.3f}" for key in SHOWN[:-1]]
@@ -345,7 +347,8 @@ def section(name: str, folder: Path) -> str:
     text = f"{len(results)} networks ({done}); mean over networks [lowest, highest]. {'; '.join(machines)}; "
     text += f"{versions}; commits {', '.join(sorted({r['commit'] for r in results}))}; minutes of the last training run "
     text += f"{min(minutes):.0f} to {max(minutes):.0f}.\n\n"
-    text += table(["what", "target", "found", "met"], targets(name, results)) + "\n" + table(head, maps(name, results))
+    apart = results_of(name, folder, held=SITE)
+    text += table(["what", "target", "found", "met"], targets(name, results, apart)) + "\n" + table(head, maps(name, results))
     if by := groups(results):
         head = ["slices with a tumour", "slices", "people", "pixel AP", "95 % intervals of the folds", "ours / LayerCAM's mean"]
         text += "\n" + table(head, by)
@@ -355,7 +358,7 @@ def section(name: str, folder: Path) -> str:
         text += "\n" + table(["seed", *MEANS], drawn)
     if beside := [row for option in OPTIONS.get(name, ()) for row in steps(name, folder, (SHIPS, option))]:
         text += "\n" + table(["option", *MEANS], beside)
-    if held := sites(name, folder):
+    if held := sites(apart):
         head = ["site held out", "seed", "AUC", "macro F1", "pixel AP", "median Dice, best", "median Dice, fixed", "pointing"]
         text += "\n" + table([*head, "AP, ours / best other map, read as ours"], held)
     return text

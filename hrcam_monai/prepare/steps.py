@@ -32,6 +32,7 @@ class Steps:
         spacing: voxel size of a registered image, mm.
         min_similarity: what a registration must reach (`registration.similarity`); by default what heads or slabs usually do.
         strip: "auto" cuts the brain out of an image that holds a skull, "always" out of every one; "never" goes on with skulls.
+        strip_tool: that finds the brain; see `hrcam_monai.brain.brain_mask`.
         roi: point of the template (RAS+, mm) to find in the scan; a slab is looked for about it. Without `register` the
             image stays on its own grid.
         finest_knots: of N4, least distance of the field's knots, mm.
@@ -45,6 +46,7 @@ class Steps:
     strip: str = "auto"
     roi: tuple[float, float, float] | None = None
     finest_knots: float = FINEST
+    strip_tool: str = "deepbet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ def _brain(image: Any, steps: Steps) -> tuple[Any | None, Any | None]:
     if is_slab(image):
         raise ValueError("seems to hold a skull, and is too thin to be stripped; give --brain-masks, or --strip never to go on.")
     try:
-        found = _mask_like(brain_mask(values, affine), image)
+        found = _mask_like(brain_mask(values, affine, tool=steps.strip_tool), image)
     except NoBrainError as error:
         raise ValueError(f"{error} Give --brain-masks, or --strip never to go on with its skull.") from None
     return found, found

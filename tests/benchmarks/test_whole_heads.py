@@ -24,12 +24,17 @@ def test_the_tables_tell_answers_and_failures(tmp_path):
             {"subject": "a", "predicted": "normal", "probability_normal": "0.9", "input_check": "as trained", "head": "x"},
             {"subject": "b", "error": "/tmp/b.nii.gz: no brain is found in it."},
         ],
-        "strips": [{"scan": "one", "dice": 0.95, "seconds": 5.0}, {"scan": "two", "error": "no brain"}],
+        "strips": [
+            {"scan": "one", "tool": "deepbet", "dice": 0.95, "seconds": 5.0},
+            {"scan": "two", "tool": "deepbet", "error": "no brain"},
+            {"scan": "one", "tool": "hd-bet", "dice": 0.96, "seconds": 20.0},
+        ],
     }
     text = whole_heads.tables(content)
     assert "| a | x | normal, 0.90 | as trained |" in text
     assert "| b |  |  | left out: no brain is found in it. |" in text
-    assert "| one | 0.950 | 5.0 |" in text
+    assert "| one | 0.950 | 5.0 | 0.960 | 20.0 |" in text
+    assert "| two | no brain |  |  |  |" in text
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- t -->\nold\n<!-- end of t -->\nafter\n")
     fill(page, "t", text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import torch
+from monai.data import MetaTensor
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from hrcam_monai.phantoms.anatomy import load_anatomy, sample
@@ -24,3 +26,8 @@ def whole_head(spacing: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray
     head = np.select([brain, away < 3, away < 9, away < 16], [image, 25, 8, 110], 0)
     noise = np.random.default_rng(0).normal(0, 2, (2, *shape))
     return np.hypot(gaussian_filter(head, 0.5) + noise[0], noise[1]).astype(np.float32), brain, affine
+
+
+def item(values: np.ndarray, affine: np.ndarray) -> dict:
+    """A head as it is read."""
+    return {"image": MetaTensor(torch.from_numpy(values)[None], affine=torch.from_numpy(affine)), "file": "head.nii.gz"}

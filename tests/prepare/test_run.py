@@ -312,6 +312,7 @@ def test_names_that_cannot_name_files(dicom, tmp_path):
         ({}, "DICOM files carry no labels; give a table with the columns subject and label by --labels, or use --unlabelled"),
         ({"series": "T1("}, "--series 'T1(': is no regular expression ("),
         ({"steps": Steps(register="warp")}, "--register 'warp': choose one of none, rigid, affine."),
+        ({"steps": Steps(strip_tool="scissors")}, "strip_tool is 'scissors'; choose one of deepbet, hd-bet."),
         ({"steps": Steps(iterations=())}, "--iterations: give one or more numbers above 0, a level of the field each."),
         ({"labels": "other"}, "labels none of the subjects p1, p2...; name them as the folders are named."),
         (

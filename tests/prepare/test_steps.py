@@ -52,10 +52,11 @@ def test_a_brain_mask_is_applied_in_world_space():
 def test_a_skull_is_cut_away(monkeypatch):
     values, inside = head()
     tall = np.diag([-4.0, -4.0, 5.0, 1.0])  # 80 mm and more: no slab
-    asked = []
+    asked, tools = [], []
 
-    def found(image, affine):
+    def found(image, affine, tool):
         asked.append(affine)
+        tools.append(tool)
         return inside > 0
 
     monkeypatch.setattr(steps, "brain_mask", found)
@@ -65,7 +66,8 @@ def test_a_skull_is_cut_away(monkeypatch):
     np.testing.assert_allclose(asked, [tall])
     assert not made.skull
     assert process(from_array(brain()[0], tall), PLAIN).brain is None, "stripped already"
-    assert process(from_array(brain()[0], tall), Steps(n4=False, strip="always")).brain is not None
+    assert process(from_array(brain()[0], tall), Steps(n4=False, strip="always", strip_tool="hd-bet")).brain is not None
+    assert tools == ["deepbet", "hd-bet"]
     assert process(from_array(values, tall), PLAIN, brain=from_array(inside, tall)).brain is None, "given"
     assert len(asked) == 2
 
@@ -77,7 +79,7 @@ def test_a_skull_that_cannot_be_cut_away_or_is_to_stay(monkeypatch):
         "seems to hold a skull, and is too thin to be stripped; give --brain-masks, or --strip never to go on."
     )
 
-    def lost(image, affine):
+    def lost(image, affine, tool):
         raise NoBrainError("no brain is found in it; check that it shows a whole head.")
 
     monkeypatch.setattr(steps, "brain_mask", lost)

@@ -53,6 +53,7 @@ class EfficientNetLite(TopDownLevels, EfficientNet):
         if spatial_dims != 2:
             raise ValueError(f"spatial_dims is {spatial_dims}; EfficientNetLite is two-dimensional.")
         super().__init__(STACKS, spatial_dims, in_channels, num_classes)
+        self._fc.reset_parameters()  # MONAI draws it for a thousand classes; for a few, logits would begin at tens
         self._swish = nn.ReLU6()
         for block in self.modules():
             if isinstance(block, MBConvBlock):

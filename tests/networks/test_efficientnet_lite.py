@@ -17,6 +17,12 @@ def test_levels_reach_from_the_input_to_a_32nd_of_it():
     )
 
 
+def test_it_begins_with_small_logits_whatever_the_number_of_classes():
+    net = EfficientNetLite(num_classes=3).eval()
+    load_weights(net, imagenet_weights())
+    assert net(torch.rand(4, 1, 64, 64)).abs().max() < 1
+
+
 def test_in_two_dimensions_alone():
     with pytest.raises(ValueError, match="^spatial_dims is 3; EfficientNetLite is two-dimensional.$"):
         EfficientNetLite(spatial_dims=3)

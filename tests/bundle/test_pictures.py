@@ -9,9 +9,10 @@ import pytest
 from monai.bundle import ConfigParser
 from PIL import Image
 
+from hrcam_monai.networks import imagenet_weights
 from hrcam_monai.utils.csv_files import read_csv
-from hrcam_monai.weights import save_weights
-from tests.bundle.runs import run
+from hrcam_monai.weights import read_weights, save_weights
+from tests.bundle.runs import CONFIGS, run
 from tests.conftest import ROOT
 from tests.pictures import SIZE, picture_cohort
 from tests.processes import run_module
@@ -46,6 +47,25 @@ def test_trains_evaluates_and_infers(tmp_path, suffix, colour):
         assert np.isfinite(np.asarray(heat)).all()
         assert (tmp_path / "maps" / "overlays" / f"{row['subject']}.png").is_file()
     assert (tmp_path / "maps" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_training_begins_with_imagenet_as_the_page_tells(tmp_path):
+    cohort = picture_cohort(tmp_path / "cohort")
+    told = (ROOT / "docs" / "pictures.md").read_text().split("```json\n")[1].split("```")[0]
+    own = tmp_path / "imagenet.json"
+    own.write_text(json.dumps(json.loads(told) | QUICK | {"roi_size": [32, 32, 1], "classes": OPTIONS["classes"]}))
+    files = [str(CONFIGS / "train.json"), str(CONFIGS / "pictures.json"), str(own)]
+    line = ["run", "--config_file", str(files), "--bundle_root", ROOT / "bundle", "--dataset_dir", cohort]
+    done = run_module("monai.bundle", *line, "--output_dir", tmp_path / "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    published = read_weights(imagenet_weights())["_conv_head.weight"]
+    begun = read_weights(tmp_path / "run" / "base_cnn.pt")["_conv_head.weight"]
+    assert (begun - published).norm() < 0.3 * published.norm()
+    line = ["infer", tmp_path / "run", cohort, "--output-dir", tmp_path / "maps", "--overlay", "pictures", "--overlay", own]
+    done = run_module("hrcam_monai", *line, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(read_csv(tmp_path / "maps" / "predictions.csv")) == 12
 
 
 def test_a_colour_picture_where_grey_is_expected_costs_itself_alone(tmp_path, bundle_root):

@@ -29,7 +29,7 @@ from hrcam_monai.compare.command import load_candidate
 from hrcam_monai.compare.maps import Candidate
 from hrcam_monai.cross_validation.configs import parse_settings
 from hrcam_monai.fit import fit_head
-from hrcam_monai.networks import HRCAMNet
+from hrcam_monai.networks import HRCAMNet, find_taps
 from hrcam_monai.workflows.configs import bundle_parser
 
 SetName = Annotated[str, typer.Option(help="glioma_flair or brain_tumor_t1ce.")]
@@ -148,7 +148,8 @@ def main(
 
 def fitted_to(plain: Candidate, training: Any, classes: int) -> Candidate:
     """HR-CAM's head fitted to the plain CNN, which stays as it is."""
-    network = HRCAMNet(plain.network, classes, spatial_dims=2, pooling="gap")
+    taps = find_taps(plain.network, (1, *training[0]["image"].shape[:3]))  # not its top-down levels, which nothing has taught
+    network = HRCAMNet(plain.network, classes, taps=taps, spatial_dims=2, pooling="gap")
     images = [{"image": d["image"][..., 0], "label": int(d["label"]), "subject": d["subject"]} for d in training]
     fit_head(network, DataLoader(images, batch_size=32))
     inferer = copy.copy(plain.inferer)  # through the same flips and slices, of maps that are pooled otherwise

@@ -177,8 +177,14 @@ def load_model(network: nn.Module, path: str | Path | None, settings: Mapping[st
     """Load weights into the network that they were trained as: `load_weights`, then `check_model_settings`.
 
     Raises:
-        ModelSettingsError, FileNotFoundError, ValueError: as these two.
+        ModelSettingsError, FileNotFoundError, ValueError: as these two. Of weights that do not fit the network, settings that
+            differ are told, too: they tell which overlay was left out, which shapes would not.
     """
-    load_weights(network, path)
+    try:
+        load_weights(network, path)
+    except ValueError as error:
+        record = None if path is None else read_record(path)
+        others = differences(record["settings"], settings) if record else []
+        raise ValueError(f"{error} It was trained with other settings: {'; '.join(others)}." if others else str(error)) from None
     if path is not None:
         check_model_settings(path, settings, insist)

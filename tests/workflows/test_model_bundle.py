@@ -52,7 +52,7 @@ def test_it_tells_of_this_model(tumours):
     assert metadata["name"] == "Brain tumour HR-CAM"
     assert metadata["label_classes"] == "0 meningioma, 1 glioma, 2 pituitary"
     data = metadata["network_data_format"]
-    assert data["inputs"]["image"]["spatial_shape"] == [96, 96]
+    assert data["inputs"]["image"]["spatial_shape"] == [128, 128]
     assert data["outputs"]["pred"]["num_channels"] == 3
     # the values of a label map
     assert data["outputs"]["pred"]["channel_def"] == {"1": "meningioma", "2": "glioma", "3": "pituitary"}
@@ -69,8 +69,11 @@ def test_it_gives_what_the_model_folder_gives(tumours, bundle_root, tmp_path):
     line += ["--dataset_dir", str(SLICES), "--output_dir", str(tmp_path / "package")]
     subprocess.run(line, check=True, cwd=tmp_path, capture_output=True)
     first, second = (list(csv.DictReader((tmp_path / n / "predictions.csv").open())) for n in ("folder", "package"))
-    assert first == second
-    assert len(first) == 12
+    assert len(first) == len(second) == 12
+    for one, other in zip(first, second, strict=True):  # threads differ, and with them the last digits
+        numbers = [key for key in one if key.startswith(("logit_", "probability_"))]
+        assert [float(one[key]) for key in numbers] == pytest.approx([float(other[key]) for key in numbers], abs=1e-4)
+        assert {k: v for k, v in one.items() if k not in numbers} == {k: v for k, v in other.items() if k not in numbers}
 
 
 def test_a_model_of_somebody_s_own_says_what_is_not_told(tumours, bundle_root, tmp_path):

@@ -141,6 +141,7 @@ def test_a_slice_of_one_model_by_itself(tumours, bundle_root, tmp_path):
     answer = json.loads(tumours.infer("picture", "json"))
     scores = [x["score"] for x in answer.get("params", answer)["prediction"]]
     np.testing.assert_allclose(scores, known.probabilities.numpy(), atol=1e-3)
+    assert answer.get("params", answer)["input_check"] == known.input_check == "as trained"
 
 
 def test_info_lists_the_model_its_labels_and_options(server):

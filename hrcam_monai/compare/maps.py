@@ -20,7 +20,7 @@ from hrcam_monai.networks import HRCAMNet, find_taps
 __all__ = ["READ_ALIKE", "Candidate", "PeerMaps", "tapped_layers"]
 
 logger = logging.getLogger(__name__)
-READ_ALIKE = ", read as HR-CAM"  # name of a peer's map read through HR-CAM's flips and slices
+READ_ALIKE = ", read as HR-CAM"  # name of a peer's map read through HR-CAM's flips, slices and scales
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Candidate:
     Attributes:
         name: shown in tables.
         network: an `HRCAMNet`, or a plain classifier for the peers.
-        inferer: how an HRCAMNet's maps are read: slices, flips, pooling.
+        inferer: how an HRCAMNet's maps are read: slices, flips, scales, pooling.
     """
 
     name: str
@@ -63,8 +63,8 @@ class PeerMaps:
     """The peers' maps on one network, named "peer (network)".
 
     Every peer works on a copy: hooks, gradients and switched ReLUs stay with it. A peer that fails is left out from
-    then on, and `left_out` says why. The strongest peers are also read as HR-CAM is, through the same flips and slices,
-    which costs four times the time and tells what the reading gives from what the method gives.
+    then on, and `left_out` says why. The strongest peers are also read as HR-CAM is, through the same flips, slices and scales,
+    which costs four times the time and more and tells what the reading gives from what the method gives.
 
     Args:
         candidate: the network, and how volumes are cut into slices.
@@ -91,7 +91,7 @@ class PeerMaps:
         self.as_hrcam = copy.copy(candidate.inferer)
         self.as_hrcam.slice_batch = 10**9
         self.plain = self.as_hrcam.of_own_map()
-        self.alike = alike and bool(self.as_hrcam.mirrors or self.as_hrcam.slice_sigma)
+        self.alike = alike and bool(self.as_hrcam.mirrors or self.as_hrcam.slice_sigma or self.as_hrcam.scales)
 
     def __call__(self, image: Tensor, class_idx: int) -> dict[str, Tensor]:
         """[1, C, *spatial] -> name -> [*spatial]."""

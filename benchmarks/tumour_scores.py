@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.transforms.thresholds import SCALES, threshold_between
 
-PEERS = ("MONAI Grad-CAM", "TorchCAM LayerCAM")
+PEERS = {"MONAI Grad-CAM": False, "TorchCAM LayerCAM": True}  # which is read as ours is, too: Grad-CAM was never the better one
 OURS = "HR-CAM"
 FITTED = "HR-CAM, head fitted to the plain CNN"
 RIVAL = "TorchCAM LayerCAM, mean, read as HR-CAM"  # the best of the others nearly everywhere
@@ -40,9 +40,9 @@ def unmoved(candidate: Candidate) -> Candidate:
     return replace(candidate, inferer=inferer)
 
 
-def peers_of(plain: Candidate) -> PeerMaps:
-    """The other maps of the plain CNN, as they come and through flips; `maps_of` moves the latter along edges."""
-    return PeerMaps(unmoved(plain), methods=PEERS)
+def peers_of(plain: Candidate) -> list[PeerMaps]:
+    """The other maps of the plain CNN, as they come, and through flips and scales; `maps_of` moves the latter along edges."""
+    return [PeerMaps(unmoved(plain), methods=[peer], alike=alike) for peer, alike in PEERS.items()]
 
 
 def moved(maps: Mapping[str, Tensor], image: Tensor, steps: int) -> dict[str, Tensor]:
@@ -53,14 +53,14 @@ def moved(maps: Mapping[str, Tensor], image: Tensor, steps: int) -> dict[str, Te
     return dict(zip(maps, stacked, strict=True))
 
 
-def maps_of(ours: Candidate, peers: PeerMaps | None, image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits [K], and every map [X, Y, 1] of the label's class, by name; `peers` are `peers_of` the plain CNN, if asked for."""
+def maps_of(ours: Candidate, peers: Iterable[PeerMaps], image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits [K], and every map [X, Y, 1] of the label's class, by name; `peers` are `peers_of` the plain CNN, or none."""
     logits, found = unmoved(ours).read(image, label)
     levels = [m for n, m in found.items() if "alone" in n]
     maps = {OURS: found[f"{OURS}, {ours.name}"]} | {f"{OURS}, level {i} alone": m for i, m in enumerate(levels, 1)}
     maps[f"{OURS}, without the two finest levels"] = torch.stack(levels[2:]).sum(0)
-    if peers is not None:
-        maps |= {n.replace(f" ({peers.candidate.name})", ""): m for n, m in peers(image, label).items()}
+    for peer in peers:
+        maps |= {n.replace(f" ({peer.candidate.name})", ""): m for n, m in peer(image, label).items()}
     alike = {n: m for n, m in maps.items() if n.startswith(OURS) or n.endswith(READ_ALIKE)}
     maps |= moved(alike, image, ours.inferer.edges)
     both = {n: alike[n] for n in (OURS, RIVAL) if n in alike}
@@ -81,7 +81,7 @@ def scored(
 
     Without a fitted head and mean masks our maps alone are scored.
     """
-    peers = peers_of(plain) if fitted else None
+    peers = peers_of(plain) if fitted else []
     for data in tqdm(dataset, desc="score"):
         image, label = torch.as_tensor(data["image"])[None].as_subclass(Tensor), int(data["label"])
         mask = np.asarray(data["mask"])[0] > 0.5

@@ -9,7 +9,7 @@ map of the class that the network predicts is scored: a user has no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +57,9 @@ def slices(data: Path, scan: str) -> Iterator[tuple[MetaTensor, MetaTensor]]:
             yield volume[..., z : z + 1], MetaTensor(own.float(), meta=dict(volume.meta))
 
 
-def rows(ours: Candidate, peers: PeerMaps, prepare: Any, check: CheckInputd, data: Path, scan: str) -> Iterator[dict[str, Any]]:
+def rows(
+    ours: Candidate, peers: Sequence[PeerMaps], prepare: Any, check: CheckInputd, data: Path, scan: str
+) -> Iterator[dict[str, Any]]:
     """A row a map and slice; whether the slice is unlike those of the training with it."""
     for image, mask in slices(data, scan):
         item = prepare({"image": image, "mask": mask})

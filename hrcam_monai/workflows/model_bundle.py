@@ -53,7 +53,7 @@ def keep_one_model(
     for workflow, config in found.items():
         (configs / f"{workflow}.json").write_text(json.dumps(config, indent=4) + "\n")
     shutil.rmtree(configs / "tasks")
-    for name in CHOICES:
+    for name in {name for base in CHOICES for name in base}:
         (configs / f"{name}.json").unlink()
     shutil.rmtree(models)
     models.mkdir()

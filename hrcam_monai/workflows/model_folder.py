@@ -16,7 +16,8 @@ from hrcam_monai.workflows.model_settings import ModelSettingsError, differences
 __all__ = ["CHOICES", "find_bundle", "fitting_config", "fitting_parser", "run_model", "weights_file"]
 
 PACKAGE = Path(__file__).parents[1]
-CHOICES = ("two_stage", "spatial_3d", "pictures")  # overlays that make another network, or another input, of a bundle
+# overlays that make another network, or another input, of a bundle, as they are laid over it
+CHOICES = ((), ("two_stage",), ("spatial_3d",), ("pictures",), ("pictures", "imagenet"))
 
 
 def weights_file(model: str | Path) -> Path:
@@ -152,7 +153,5 @@ def _plain(record: Mapping[str, Any] | None) -> dict[str, Any]:
 def _choices(configs: Path) -> Iterator[list[str]]:
     """Overlays of the bundle that make sense together. One that lies beside the weights is not run unasked: it may hold code."""
     tasks = [f"tasks/{p.stem}" for p in sorted((configs / "tasks").glob("*.json"))]
-    for base in ([], *([name] for name in CHOICES)):
-        yield base
-        if base in ([], ["pictures"]):
-            yield from ([*base, task] for task in tasks)
+    yield from map(list, CHOICES)  # before tasks, which also say how maps of theirs are shown
+    yield from ([*base, task] for base in ((), ("pictures",)) for task in tasks)

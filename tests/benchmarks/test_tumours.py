@@ -137,7 +137,7 @@ def test_a_site_that_is_held_out_has_a_line_and_is_in_no_mean(results):
     assert line[:5] == ["HT", "0", "1.000", "1.000", "0.800"]
     assert line[-1] == "1.60 (TorchCAM LayerCAM, mean)"
     found = tumours_table.targets("glioma_flair", folds, apart)
-    assert found[1] == ["AUC, each site held out whole (1 networks)", ">= .93", "1.000 [1.000, 1.000]", "yes"]
+    assert found[1] == ["AUC of StageCNN, each site held out whole (1 networks)", ">= .93", "1.000 [1.000, 1.000]", "yes"]
 
 
 def test_the_page_is_filled_between_its_marks(results, tmp_path):

@@ -50,22 +50,26 @@ def test_trains_evaluates_and_infers(tmp_path, suffix, colour):
 
 
 @pytest.mark.slow
-def test_a_training_begins_with_imagenet_as_the_page_tells(tmp_path):
+def test_a_training_begins_with_imagenet_and_its_folder_is_run_without_overlays(tmp_path):
     cohort = picture_cohort(tmp_path / "cohort")
-    told = (ROOT / "docs" / "pictures.md").read_text().split("```json\n")[1].split("```")[0]
-    own = tmp_path / "imagenet.json"
-    own.write_text(json.dumps(json.loads(told) | QUICK | {"roi_size": [32, 32, 1], "classes": OPTIONS["classes"]}))
-    files = [str(CONFIGS / "train.json"), str(CONFIGS / "pictures.json"), str(own)]
-    line = ["run", "--config_file", str(files), "--bundle_root", ROOT / "bundle", "--dataset_dir", cohort]
-    done = run_module("monai.bundle", *line, "--output_dir", tmp_path / "run", cwd=tmp_path)
+    small = QUICK | {"cwd": tmp_path, "roi_size": [32, 32, 1], "classes": OPTIONS["classes"]}
+    done = run("train", "pictures", "imagenet", dataset_dir=cohort, output_dir=tmp_path / "run", **small)
     assert done.returncode == 0, done.stderr
     published = read_weights(imagenet_weights())["_conv_head.weight"]
     begun = read_weights(tmp_path / "run" / "base_cnn.pt")["_conv_head.weight"]
     assert (begun - published).norm() < 0.3 * published.norm()
-    line = ["infer", tmp_path / "run", cohort, "--output-dir", tmp_path / "maps", "--overlay", "pictures", "--overlay", own]
-    done = run_module("hrcam_monai", *line, cwd=tmp_path)
+    done = run_module("hrcam_monai", "infer", tmp_path / "run", cohort, "--output-dir", tmp_path / "maps", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(read_csv(tmp_path / "maps" / "predictions.csv")) == 12
+    assert '"map_scale": "evidence"' in (tmp_path / "maps" / "settings.json").read_text()  # of no task
+
+
+@pytest.mark.parametrize("task", ["brain_tumor_t1ce", "glioma_flair"])
+def test_the_tasks_of_real_tumours_begin_as_imagenet_does(task):
+    imagenet, own = (json.loads((CONFIGS / f"{name}.json").read_text()) for name in ("imagenet", f"tasks/{task}"))
+    assert {key: own[key] for key in imagenet if key != "translation"} == {
+        k: v for k, v in imagenet.items() if k != "translation"
+    }
 
 
 def test_a_colour_picture_where_grey_is_expected_costs_itself_alone(tmp_path, bundle_root):

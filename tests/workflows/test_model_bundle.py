@@ -32,7 +32,7 @@ def tumours(tmp_path_factory, bundle_root):
 def test_it_holds_one_model_and_no_overlay_that_makes_another(tumours, bundle_root):
     configs = {p.name for p in (tumours / "configs").iterdir()}
     assert {"train.json", "evaluate.json", "inference.json", "export.json", "metadata.json"} <= configs
-    assert not {"tasks", "pictures.json", "two_stage.json", "spatial_3d.json"} & configs
+    assert not {"tasks", "pictures.json", "imagenet.json", "two_stage.json", "spatial_3d.json"} & configs
     assert {p.name for p in (tumours / "models").iterdir()} == {"model.pt", "network.json", "inputs.pt"}
     assert file_hash(tumours / "models" / "model.pt") == file_hash(bundle_root / "models" / "brain_tumor_t1ce" / "model.pt")
 
@@ -44,7 +44,7 @@ def test_its_workflows_hold_what_they_use(tumours):
     assert not {"augmentation", "base_epochs", "rotation", "_meta_"} & set(inference)
     assert {"augmentation", "base_epochs", "rotation", "translation"} <= set(train)
     assert "map_threshold" not in train
-    assert (inference["map_scale"], inference["map_threshold"]) == ("probability", 0.35)
+    assert (inference["map_scale"], inference["map_threshold"]) == ("probability", 0.3)
 
 
 def test_it_tells_of_this_model(tumours):

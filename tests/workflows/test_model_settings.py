@@ -9,6 +9,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import CropForegroundd, NormalizeIntensityd
 from torch import nn
 
+from hrcam_monai.workflows.model_folder import CHOICES
 from hrcam_monai.workflows.model_settings import (
     ModelSettingsError,
     check_model_settings,
@@ -85,7 +86,7 @@ def test_a_transform_that_also_moves_masks_is_the_same():
     assert comparable({"crop": alone}) != comparable({"crop": CropForegroundd("image", "image", margin=3, allow_smaller=True)})
 
 
-OVERLAYS = ([], ["two_stage"], ["spatial_3d"], ["pictures"], ["pictures", "tasks/glioma_flair"], ["tasks/parkinson_nm"])
+OVERLAYS = (*map(list, CHOICES), ["pictures", "tasks/glioma_flair"], ["tasks/parkinson_nm"])
 
 
 @pytest.mark.parametrize("overlays", OVERLAYS, ids=lambda o: "+".join(o) or "none")

@@ -130,14 +130,17 @@ def test_a_site_that_is_held_out_has_a_line_and_is_in_no_mean(results):
     folds = tumours_table.results_of("glioma_flair", results)
     assert tumours_table.sites(tumours_table.results_of("glioma_flair", results, held=tumours_table.SITE)) == []
     held = {**{k: v for k, v in folds[0].items() if k != "fold"}, "site": "HT"}
+    (results / "glioma_flair_small_cnn_HT_0.json").write_text(json.dumps(held))
+    assert tumours_table.apart_of("glioma_flair", results) == (", StageCNN", [held])
     (results / "glioma_flair_HT_0.json").write_text(json.dumps(held))
+    assert tumours_table.apart_of("glioma_flair", results) == ("", [held])
     assert tumours_table.results_of("glioma_flair", results) == folds
     apart = tumours_table.results_of("glioma_flair", results, held=tumours_table.SITE)
     (line,) = tumours_table.sites(apart)
     assert line[:5] == ["HT", "0", "1.000", "1.000", "0.800"]
     assert line[-1] == "1.60 (TorchCAM LayerCAM, mean)"
     found = tumours_table.targets("glioma_flair", folds, apart)
-    assert found[1] == ["AUC of StageCNN, each site held out whole (1 networks)", ">= .93", "1.000 [1.000, 1.000]", "yes"]
+    assert found[1] == ["AUC, each site held out whole (1 networks)", ">= .93", "1.000 [1.000, 1.000]", "yes"]
 
 
 def test_the_page_is_filled_between_its_marks(results, tmp_path):

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from hrcam_monai.compare.maps import READ_ALIKE, Candidate, PeerMaps
+from hrcam_monai.inferers import HRCAMInferer
 from hrcam_monai.metrics import bootstrap_interval, completeness_error, randomization_curve
 from hrcam_monai.metrics.detection import peaks
 from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.networks.edges import along_edges
+from hrcam_monai.networks.level_head import pool_maps
 from hrcam_monai.transforms.thresholds import SCALES, threshold_between
 
 PEERS = {"MONAI Grad-CAM": False, "TorchCAM LayerCAM": True}  # which is read as ours is, too: Grad-CAM was never the better one
@@ -45,12 +47,17 @@ def peers_of(plain: Candidate) -> list[PeerMaps]:
     return [PeerMaps(unmoved(plain), methods=[peer], alike=alike) for peer, alike in PEERS.items()]
 
 
-def moved(maps: Mapping[str, Tensor], image: Tensor, steps: int) -> dict[str, Tensor]:
-    """Maps [X, Y, 1] along the edges of their image [1, C, X, Y, 1]; after the flips is as in each, in less time."""
-    if not maps or not steps:
+def moved(maps: Mapping[str, Tensor], image: Tensor, inferer: HRCAMInferer, steps: int = 0) -> dict[str, Tensor]:
+    """Maps [X, Y, 1] along the edges of their image [1, C, X, Y, 1], pooled as before; after the flips is as in each.
+
+    As an inferer would move them, or so many steps.
+    """
+    if not maps or not (steps or inferer.edges):
         return dict(maps)
-    stacked = along_edges(torch.stack(list(maps.values()))[None, ..., 0], image[..., 0], steps)[0, ..., None]
-    return dict(zip(maps, stacked, strict=True))
+    stacked = torch.stack([m[..., 0] for m in maps.values()])[None]
+    found = along_edges(stacked, image[..., 0], steps or inferer.edges)
+    before, after = (pool_maps(m, inferer.pooling, inferer.sharpness) for m in (stacked, found))
+    return dict(zip(maps, (found + (before - after)[..., None, None])[0, ..., None], strict=True))
 
 
 def maps_of(ours: Candidate, peers: Iterable[PeerMaps], image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -62,11 +69,11 @@ def maps_of(ours: Candidate, peers: Iterable[PeerMaps], image: Tensor, label: in
     for peer in peers:
         maps |= {n.replace(f" ({peer.candidate.name})", ""): m for n, m in peer(image, label).items()}
     alike = {n: m for n, m in maps.items() if n.startswith(OURS) or n.endswith(READ_ALIKE)}
-    maps |= moved(alike, image, ours.inferer.edges)
+    maps |= moved(alike, image, ours.inferer)
     both = {n: alike[n] for n in (OURS, RIVAL) if n in alike}
-    other = both if ours.inferer.edges else moved(both, image, STEPS)
+    other = both if ours.inferer.edges else moved(both, image, ours.inferer, STEPS)
     maps |= {n + (UNMOVED if ours.inferer.edges else EDGES): m for n, m in other.items()}
-    return ours.logits(image) if ours.inferer.edges else logits, maps
+    return logits, maps
 
 
 @torch.no_grad()
@@ -96,7 +103,7 @@ def scored(
         yield common | own | {"logits": logits.tolist(), "inside": float(maps[OURS].numpy()[mask].max())}
         if fitted and mean_masks:
             alone = {FITTED: unmoved(fitted).read(image, label)[1][f"{OURS}, {fitted.name}"]}
-            maps |= moved(alone, image, fitted.inferer.edges)
+            maps |= moved(alone, image, fitted.inferer)
             towards = [np.linspace(-1, 1, n) ** 2 for n in mask.shape[:2]]
             maps["a Gaussian in the middle"] = torch.from_numpy(np.exp(-2 * np.add.outer(*towards))[..., None])
             maps["mean mask of the class"] = torch.from_numpy(mean_masks[label])

@@ -52,11 +52,10 @@ class HRCAMInferer(Inferer):
     completeness, too.
 
     Reading across scales averages the map with those of the enlarged image (`hrcam_monai.networks.scales`), in which small
-    findings cover more of the coarse levels' cells. The scores stay those of the image as it is, and completeness holds.
-
-    Reading along edges moves each map along the edges of the image it is of (`hrcam_monai.networks.edges`), so that it
-    takes on the outlines of what it lies on. The moved map is a linear read-out of the features, too, and is what the score
-    is pooled from.
+    findings cover more of the coarse levels' cells. Reading along edges moves each map along the edges of the image it is of
+    (`hrcam_monai.networks.edges`), so that it takes on the outlines of what it lies on. Both say better where; what is found
+    stays what the network says of the image as it is: each class's map is shifted by a constant so that it pools to the same
+    score, and completeness holds.
 
     Args:
         pooling: the network's pooling, `gap` or `lse`.
@@ -135,22 +134,16 @@ class HRCAMInferer(Inferer):
         logits, maps = self._read(x, network)
         if maps is None:
             return {"logits": logits}
-        own = [maps]
-        for axes in mirrors:
-            mirrored = self._read(x.flip(axes), network)[1]
-            assert mirrored is not None
-            mirrored = mirrored.flip(axes)
-            own += [mirrored] if self.keeps_own and len(axes) == 1 else []
-            maps = maps + mirrored
-        if mirrors:
-            maps = maps / (len(mirrors) + 1)
-        if self.slice_sigma:
-            maps = self._smooth(maps)
-        if mirrors or self.slice_sigma or self.edges:
+        flipped = [maps, *self._mirrored(x, network, mirrors)]
+        maps = self._mean(flipped)
+        if mirrors or self.slice_sigma:
             logits = self._pool(maps)
-        out = {"logits": logits, "maps": maps} | ({"own_maps": torch.stack(own, 1)} if self.keeps_own else {})
+        out = {"logits": logits, "maps": self._placed(maps, x, network, mirrors)}
+        if self.keeps_own:
+            alone = [m for m, axes in zip(flipped, [[], *mirrors], strict=True) if len(axes) < 2]
+            out["own_maps"] = torch.stack(alone, 1)
         if self.mixing is not None:
-            mixed, out["expected"] = mix(x, maps, self.mixing)
+            mixed, out["expected"] = mix(x, out["maps"], self.mixing)
             out["mixed"] = self._read(mixed, network)[1]  # type: ignore[assignment]
         return out
 
@@ -180,34 +173,58 @@ class HRCAMInferer(Inferer):
         """Logits and maps of the input as it is."""
         forward = getattr(network, "class_maps", network)
         if self.slice_axis is None:
-            out = self._seen(x, forward)
+            out = forward(x)
             return (out, None) if isinstance(out, Tensor) else out
-        slices = x.movedim(self.slice_axis + 2, 1)
-        batch, count = slices.shape[:2]
-        outs = [self._seen(part, forward) for part in slices.flatten(0, 1).split(self.slice_batch)]
+        outs = [forward(part) for part in self._slices(x).split(self.slice_batch)]
         if isinstance(outs[0], Tensor):
-            scores = torch.cat(outs).unflatten(0, (batch, count)).movedim(1, -1)
+            scores = torch.cat(outs).unflatten(0, (len(x), -1)).movedim(1, -1)
             return pool_maps(scores, "lse", self.sharpness), None
-        maps = torch.cat([m for _, m in outs]).unflatten(0, (batch, count)).movedim(1, self.slice_axis + 2)
+        maps = self._stacked([m for _, m in outs], len(x))
         return self._pool(maps), maps
 
-    def _seen(self, x: Tensor, forward: Callable[..., Any]) -> Any:
-        """Logits and maps of what the network sees at once, across scales and along edges; of a plain classifier its logits."""
-        out = forward(x)
-        if isinstance(out, Tensor):
-            return out
-        logits, maps = out
-        if self.scales:
-            maps = across_scales(maps, x, lambda y: forward(y)[1], self.scales, self._pool_seen)
-        return logits, along_edges(maps, x, self.edges) if self.edges else maps
+    def _mirrored(self, x: Tensor, network: Callable[..., Any], mirrors: Sequence[list[int]]) -> list[Tensor]:
+        """The maps of each mirrored input, mirrored back."""
+        return [self._read(x.flip(axes), network)[1].flip(axes) for axes in mirrors]  # type: ignore[union-attr]
+
+    def _mean(self, flipped: Sequence[Tensor]) -> Tensor:
+        """The mean over flips, smoothed along the slices."""
+        maps = sum(flipped[1:], flipped[0]) / len(flipped)
+        return self._smooth(maps) if self.slice_sigma else maps
+
+    def _placed(self, maps: Tensor, x: Tensor, network: Callable[..., Any], mirrors: Sequence[list[int]]) -> Tensor:
+        """Maps read across scales and along edges, which say better where; they pool to what they pooled to before."""
+        if not (self.scales or self.edges):
+            return maps
+
+        def read(y: Tensor) -> Tensor:
+            return self._mean([self._read(y, network)[1], *self._mirrored(y, network, mirrors)])  # type: ignore[list-item]
+
+        found = across_scales(maps, x, read, self.scales, kept=self.slice_axis)
+        if self.edges:
+            found = self._along_edges(found, x)
+        shift = self._pool(maps) - self._pool(found)
+        return found + shift.view(*shift.shape, *[1] * (found.ndim - 2))
+
+    def _along_edges(self, maps: Tensor, x: Tensor) -> Tensor:
+        """Maps moved along the edges of what the network sees at once."""
+        if self.slice_axis is None:
+            return along_edges(maps, x, self.edges)
+        parts = zip(self._slices(maps).split(self.slice_batch), self._slices(x).split(self.slice_batch), strict=True)
+        return self._stacked([along_edges(m, image, self.edges) for m, image in parts], len(x))
+
+    def _slices(self, x: Tensor) -> Tensor:
+        """[B, C, *spatial] -> [B * slices, C, *]."""
+        assert self.slice_axis is not None
+        return x.movedim(self.slice_axis + 2, 1).flatten(0, 1)
+
+    def _stacked(self, slices: Sequence[Tensor], batch: int) -> Tensor:
+        """What `_slices` took apart, in parts, as volumes again."""
+        assert self.slice_axis is not None
+        return torch.cat(list(slices)).unflatten(0, (batch, -1)).movedim(1, self.slice_axis + 2)
 
     def _pool(self, maps: Tensor) -> Tensor:
         """Class maps to logits: in each slice as the network does, then over the slices."""
         if self.slice_axis is None:
-            return self._pool_seen(maps)
-        slices = maps.movedim(self.slice_axis + 2, 1)
-        scores = self._pool_seen(slices.flatten(0, 1)).unflatten(0, slices.shape[:2])
+            return pool_maps(maps, self.pooling, self.sharpness)
+        scores = pool_maps(self._slices(maps), self.pooling, self.sharpness).unflatten(0, (len(maps), -1))
         return pool_maps(scores.movedim(1, -1), "lse", self.sharpness)
-
-    def _pool_seen(self, maps: Tensor) -> Tensor:
-        return pool_maps(maps, self.pooling, self.sharpness)

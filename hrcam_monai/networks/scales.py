@@ -13,32 +13,28 @@ __all__ = ["across_scales"]
 
 
 def across_scales(
-    maps: Tensor, images: Tensor, maps_of: Callable[[Tensor], Tensor], scales: Sequence[float], pool: Callable[[Tensor], Tensor]
+    maps: Tensor, images: Tensor, maps_of: Callable[[Tensor], Tensor], scales: Sequence[float], *, kept: int | None = None
 ) -> Tensor:
-    """The mean of an image's class maps and of those of the image resized, laid back on its grid; it pools to the same scores.
+    """The mean of an image's class maps and of those of the image resized, laid back on its grid.
 
-    Enlarged, a small finding covers more cells of the coarse levels. What a network thinks of an image of another size than it
-    was trained on may be off as a whole, so each class's mean map is shifted by a constant to the scores of the image's own: the
-    other scales say where, and the image as it is says what.
+    Enlarged, a small finding covers more cells of the coarse levels.
 
     Args:
         maps: [B, K, *spatial], of the images as they are.
         images: [B, C, *spatial].
         maps_of: images of any size -> their class maps, [B, K, *] on the grid of the image.
         scales: factors of the image's size.
-        pool: maps -> scores [B, K], that a constant added to a map moves by that constant, as all of HR-CAM's poolings.
+        kept: spatial axis that keeps its size: that of the slices of a volume.
 
     Returns:
         [B, K, *spatial].
 
     Example:
-        >>> from hrcam_monai.networks import pool_maps
         >>> x = torch.rand(1, 1, 16, 16)
-        >>> across_scales(2 * x, x, lambda image: 2 * image, [1.5], lambda m: pool_maps(m, "lse")).shape
+        >>> across_scales(2 * x, x, lambda image: 2 * image, [1.5]).shape
         torch.Size([1, 1, 16, 16])
     """
     size = list(images.shape[2:])
-    found = [upsample(maps_of(upsample(images, [round(n * scale) for n in size])), size) for scale in scales]
-    mean = torch.stack([maps, *found]).mean(dim=0)
-    shift = pool(maps) - pool(mean)
-    return mean + shift.view(*shift.shape, *[1] * len(size))
+    sizes = [[n if axis == kept else round(n * scale) for axis, n in enumerate(size)] for scale in scales]
+    found = [upsample(maps_of(upsample(images, resized)), size) for resized in sizes]
+    return torch.stack([maps, *found]).mean(dim=0)

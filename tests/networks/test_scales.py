@@ -23,3 +23,12 @@ def test_one_by_one_is_as_in_a_batch():
     x = torch.rand(3, 2, 16, 16)
     read = [across_scales(part, part, torch.sin, [1.5]) for part in (x, x[1:2])]
     torch.testing.assert_close(read[0][1:2], read[1])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_is_read_as_its_slices(axis):
+    x = torch.rand(2, 1, 12, 14, 16)
+    found = across_scales(x, x, torch.sin, [0.5, 1.5], kept=axis)
+    for i in range(x.shape[axis + 2]):
+        own = x.select(axis + 2, i)
+        torch.testing.assert_close(found.select(axis + 2, i), across_scales(own, own, torch.sin, [0.5, 1.5]))

@@ -48,6 +48,9 @@ OF_THE_KEYS = (
 )
 
 
+PLACING = ("edges", "scales")  # say how well a map is placed, and change neither class nor probability
+
+
 class ModelSettingsError(ValueError):
     """Weights that would be run with other settings than they were trained with, or whose settings cannot be read."""
 
@@ -139,6 +142,8 @@ def differences(trained: Mapping[str, Any], settings: Mapping[str, Any]) -> list
 def check_model_settings(weights: str | Path, settings: Mapping[str, Any], insist: bool = False) -> None:
     """See that weights are run with what they were trained with. Weights without a record are let through, and that is told.
 
+    How maps are placed, along edges and across scales, may be chosen: that is told, and no fault.
+
     Args:
         weights: the file.
         settings: what they are to be run with.
@@ -156,7 +161,12 @@ def check_model_settings(weights: str | Path, settings: Mapping[str, Any], insis
     faults = []
     if Path(weights).is_file() and record["weights"] != file_hash(weights):
         faults.append(f"{path} is of other weights than {Path(weights).name}")
-    faults += differences(record["settings"], settings)
+    trained = record["settings"]
+    if placed := differences({key: trained[key] for key in PLACING if key in trained}, settings):
+        logger.info(
+            "%s: maps are read otherwise than as trained (%s); class and probabilities are the same", weights, "; ".join(placed)
+        )
+    faults += differences({key: value for key, value in trained.items() if key not in PLACING}, settings)
     if not faults:
         return
     told = f"{weights}: not trained with what it is to be run with: {'; '.join(faults)}"

@@ -54,6 +54,15 @@ def test_what_differs_is_named_and_can_be_insisted_on(weights, caplog):
     assert "run all the same" in caplog.text
 
 
+def test_how_maps_are_placed_may_be_chosen_and_is_told(weights, caplog):
+    write_model_settings(weights, SETTINGS | {"edges": 2, "scales": [1.5]})
+    with caplog.at_level(logging.INFO):
+        check_model_settings(weights, SETTINGS | {"edges": 0, "scales": []})
+    assert "maps are read otherwise than as trained (edges was 2, is 0; scales was [1.5], is [])" in caplog.text
+    with pytest.raises(ModelSettingsError, match='pooling was "gap", is "lse"'):
+        check_model_settings(weights, SETTINGS | {"edges": 0, "pooling": "lse"})
+
+
 def test_a_record_of_other_weights_is_no_record(weights):
     torch.save(nn.Linear(2, 2).state_dict(), weights)
     with pytest.raises(ModelSettingsError, match=r"network.json is of other weights than model.pt"):

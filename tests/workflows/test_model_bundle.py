@@ -44,7 +44,7 @@ def test_its_workflows_hold_what_they_use(tumours):
     assert not {"augmentation", "base_epochs", "rotation", "_meta_"} & set(inference)
     assert {"augmentation", "base_epochs", "rotation", "translation"} <= set(train)
     assert "map_threshold" not in train
-    assert (inference["map_scale"], inference["map_threshold"]) == ("probability", 0.3)
+    assert (inference["map_scale"], inference["map_threshold"]) == ("probability", 0.35)
 
 
 def test_it_tells_of_this_model(tumours):

@@ -144,7 +144,7 @@ class HRCAMInferer(Inferer):
             out["own_maps"] = torch.stack(alone, 1)
         if self.mixing is not None:
             mixed, out["expected"] = mix(x, out["maps"], self.mixing)
-            out["mixed"] = self._read(mixed, network)[1]  # type: ignore[assignment]
+            out["mixed"] = self._map(mixed, network)
         return out
 
     def of_own_map(self) -> HRCAMInferer:
@@ -188,9 +188,15 @@ class HRCAMInferer(Inferer):
         maps = self._stacked([m for _, m in outs], len(x))
         return self._pool(maps), maps
 
+    def _map(self, x: Tensor, network: Callable[..., Any]) -> Tensor:
+        """The maps of the input as it is."""
+        maps = self._read(x, network)[1]
+        assert maps is not None  # a plain classifier, which has none, has been answered before
+        return maps
+
     def _mirrored(self, x: Tensor, network: Callable[..., Any], mirrors: Sequence[list[int]]) -> list[Tensor]:
         """The maps of each mirrored input, mirrored back."""
-        return [self._read(x.flip(axes), network)[1].flip(axes) for axes in mirrors]  # type: ignore[union-attr]
+        return [self._map(x.flip(axes), network).flip(axes) for axes in mirrors]
 
     def _mean(self, flipped: Sequence[Tensor]) -> Tensor:
         """The mean over flips, smoothed along the slices."""
@@ -203,7 +209,7 @@ class HRCAMInferer(Inferer):
             return maps
 
         def read(y: Tensor) -> Tensor:
-            return self._mean([self._read(y, network)[1], *self._mirrored(y, network, mirrors)])  # type: ignore[list-item]
+            return self._mean([self._map(y, network), *self._mirrored(y, network, mirrors)])
 
         found = across_scales(maps, x, read, self.scales, kept=self.slice_axis)
         if self.edges:

@@ -122,6 +122,7 @@ def test_across_scales_the_score_is_that_of_the_image_as_it_is(shape, axis, dims
     plain, read = (HRCAMInferer(pooling=pooling, slice_axis=axis, scales=s)(x, net) for s in ((), (0.75, 1.5)))
     assert read["maps"].shape == plain["maps"].shape
     assert not torch.allclose(read["maps"], plain["maps"])
+    torch.testing.assert_close(read["logits"], plain["logits"])
     both = HRCAMInferer(pooling=pooling, slice_axis=axis, scales=[1.5], flip_axes=[0], edges=2)
     out = both(x, net)
     torch.testing.assert_close(both(x[1:], net)["maps"], out["maps"][1:], rtol=1e-4, atol=1e-5)

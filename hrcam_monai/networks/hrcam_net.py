@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hrcam_monai.networks.level_head import LevelHead
 from hrcam_monai.networks.tap import Tap, TapError, record
@@ -78,6 +79,7 @@ class HRCAMNet(nn.Module):
         parameter = next(backbone.parameters(), None)
         if parameter is not None:
             self.head.to(parameter.device)
+        convert_conv2d_weight_memory_format(self, torch.channels_last)  # up to twice as fast, on CPUs, too
         self.frozen = False
         if freeze_backbone:
             self.freeze_backbone()

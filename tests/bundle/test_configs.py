@@ -11,7 +11,7 @@ from tests.bundle.runs import CONFIGS
 WORKFLOWS = ("train", "evaluate", "inference")
 # what makes a workflow another; everything else is of the model, and one text
 OF_A_WORKFLOW = {
-    *("imports", "output_dir", "resume", "num_workers", "split", "network", "manifest", "failures", "brain_key"),
+    *("imports", "output_dir", "resume", "num_workers", "split", "manifest", "failures", "brain_key"),
     *("validate", "initialize", "run"),
     "classes",  # a training takes them from the manifest, the others from the weights
 }

@@ -25,6 +25,14 @@ def test_completeness_and_batch_equals_one_by_one(name, pooling):
         assert float((single - maps).abs().max()) <= 1e-4 * max(scale, 1)
 
 
+def test_two_dimensional_networks_work_with_channels_last():
+    """They take up to twice as long otherwise."""
+    net = HRCAMNet(StageCNN(2), 2)
+    levels = net.features(torch.rand(2, 1, 32, 32))
+    assert all(level.is_contiguous(memory_format=torch.channels_last) for level in levels)
+    assert not levels[0].is_contiguous()
+
+
 @pytest.mark.parametrize("name", ["stage-2d", "resnet18-2d", "user-3d"])
 def test_equals_the_naive_method(name):
     dims, make = BACKBONES[name]

@@ -84,7 +84,7 @@ GROUP = $(BIN)/python -W ignore -m hrcam_monai group $(WORK)/$(1)_folds --output
 .PHONY: phantoms
 phantoms: $(STAMP) ## docs/tasks.md: both tasks cross-validated on phantoms, beside Grad-CAM, and on real scans (1 hour)
 	$(BIN)/python -m hrcam_monai simulate --task parkinson_nm --output $(WORK)/parkinson_nm --subjects 200 --seed 5
-	$(call PHANTOM_CV,parkinson_nm) --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson
+	$(call PHANTOM_CV,parkinson_nm) --overlay tasks/parkinson_nm --set map_class=parkinson
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(WORK)/parkinson_nm_folds --name parkinson_nm
 	$(call GROUP,parkinson_nm) --spacing 1 --fwhm 2 --covariate age
 	$(BIN)/python -m hrcam_monai simulate --task ependymoma_gbm --output $(WORK)/ependymoma_gbm --subjects 160 --seed 5 --spacing 2
@@ -105,7 +105,7 @@ define TRY_SLABS
 	$(BIN)/python benchmarks/as_source.py --cohort $(TRY)/$(1)_drawn --output $(TRY)/$(1)_source --layout dicom
 	-$(call PREPARE,$(1)) --series NM --labels $(TRY)/$(1)_source/labels.csv --roi 0 -20 -15 \
 		--regions $(TRY)/$(1)_source/regions --slices-from regions --covariate age --covariate grade
-	$(call TRY_CV,$(1)) --overlay two_stage --overlay tasks/parkinson_nm --set map_class=parkinson
+	$(call TRY_CV,$(1)) --overlay tasks/parkinson_nm --set map_class=parkinson
 	$(BIN)/python -W ignore benchmarks/phantoms.py --folds $(TRY)/$(1)_folds --name rehearsal_$(1)
 endef
 

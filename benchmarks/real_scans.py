@@ -114,7 +114,7 @@ def run(workflow: str, task: str, overlays: list[str], cohort: Path, output: Pat
 
 def main(
     tumour_weights: Annotated[Path, typer.Option("--tumours", help="Trained on phantoms of ependymoma_gbm, 2 mm.")],
-    nigra_weights: Annotated[Path, typer.Option("--nigra", help="Trained on phantoms of parkinson_nm, with two_stage.json.")],
+    nigra_weights: Annotated[Path, typer.Option("--nigra", help="Trained on phantoms of parkinson_nm.")],
     data: Annotated[Path, typer.Option(help="Folder of the scans.", envvar="HRCAM_REAL_DATA")] = ROOT.parent / "shared" / "data",
     work: Annotated[Path, typer.Option(help="Folder of what is made.")] = Path("work/real"),
 ) -> None:
@@ -123,7 +123,7 @@ def main(
     cohort = tumours(work)
     run("inference", "ependymoma_gbm", [], cohort, work / "tumour_maps", tumour_weights)
     run("evaluate", "ependymoma_gbm", [], cohort, work / "tumour_evaluation", tumour_weights)
-    run("inference", "parkinson_nm", ["two_stage"], slab(data, work), work / "slab_maps", nigra_weights)
+    run("inference", "parkinson_nm", [], slab(data, work), work / "slab_maps", nigra_weights)
     found = {}
     for folder in ("tumour_maps", "slab_maps"):
         for row in read_csv(work / folder / "predictions.csv"):

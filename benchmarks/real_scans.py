@@ -103,9 +103,9 @@ def slab(data: Path, work: Path) -> Path:
     return cohort
 
 
-def run(workflow: str, task: str, overlays: list[str], cohort: Path, output: Path, checkpoint: Path) -> None:
+def run(workflow: str, task: str, cohort: Path, output: Path, checkpoint: Path) -> None:
     """One workflow of the bundle, as a user runs it."""
-    files = [str(ROOT / "bundle" / "configs" / f"{name}.json") for name in (workflow, *overlays, f"tasks/{task}")]
+    files = [str(ROOT / "bundle" / "configs" / f"{name}.json") for name in (workflow, f"tasks/{task}")]
     options = {"dataset_dir": cohort, "split": "test", "output_dir": output, "checkpoint": checkpoint} | GRID[task]
     line = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(files)]
     line += ["--bundle_root", str(ROOT / "bundle"), *(word for key, v in options.items() for word in (f"--{key}", str(v)))]
@@ -121,9 +121,9 @@ def main(
     """Prepare, infer, evaluate; pictures lie in the overlays folders."""
     collect(data, work)
     cohort = tumours(work)
-    run("inference", "ependymoma_gbm", [], cohort, work / "tumour_maps", tumour_weights)
-    run("evaluate", "ependymoma_gbm", [], cohort, work / "tumour_evaluation", tumour_weights)
-    run("inference", "parkinson_nm", [], slab(data, work), work / "slab_maps", nigra_weights)
+    run("inference", "ependymoma_gbm", cohort, work / "tumour_maps", tumour_weights)
+    run("evaluate", "ependymoma_gbm", cohort, work / "tumour_evaluation", tumour_weights)
+    run("inference", "parkinson_nm", slab(data, work), work / "slab_maps", nigra_weights)
     found = {}
     for folder in ("tumour_maps", "slab_maps"):
         for row in read_csv(work / folder / "predictions.csv"):

@@ -68,6 +68,10 @@ class EfficientNetLite(TopDownLevels, EfficientNet):
         self.top_down = top_down_steps(spatial_dims, self.level_channels)
         self.register_load_state_dict_pre_hook(_fit_imagenet_weights)  # type: ignore[no-untyped-call]
 
+    def level_parts(self) -> list[nn.Module]:
+        """The finest level and the steps between levels."""
+        return [self.fine, *super().level_parts()]
+
     def stage_features(self, x: Tensor) -> list[Tensor]:
         """The output of each resolution, fine to coarse."""
         features = [self.fine(x)]

@@ -30,8 +30,8 @@ class HRCAMNet(nn.Module):
         pooling: `gap` (the paper) or `lse`; see `LevelHead`.
         sharpness: r of `lse`.
         reference: what maps are evidence against: a class, "mean" of all, or None; see `LevelHead`.
-        freeze_backbone: train the head only (the paper's second stage): the backbone gets no gradient and keeps its
-            batch statistics.
+        freeze_backbone: train the head only (the paper's second stage): the CNN gets no gradient and keeps its
+            batch statistics; what a backbone makes for its levels alone (`TopDownLevels`) learns with the head.
         input_shape: (1, in_channels, *spatial) of an image that the backbone can take, for backbones made for one
             size; by default 64 a side.
 
@@ -86,20 +86,31 @@ class HRCAMNet(nn.Module):
 
     @torch.jit.unused
     def freeze_backbone(self, freeze: bool = True) -> None:
-        """Train the head only: the backbone gets no gradient and keeps its batch statistics. False undoes it."""
+        """Train the head only: the CNN gets no gradient and keeps its batch statistics. False undoes it.
+
+        What a backbone makes for its levels alone (`level_parts`) is not of the CNN, and goes on learning with the head.
+        """
         self.frozen = freeze
         self.backbone.requires_grad_(not freeze)
-        if freeze:  # a gradient left from before, even zeroed, would let an optimizer decay the weights
-            for parameter in self.backbone.parameters():
+        for part in self._level_parts():
+            part.requires_grad_(True)
+        for parameter in self.backbone.parameters():
+            if not parameter.requires_grad:  # a gradient left from before, even zeroed, would let an optimizer decay it
                 parameter.grad = None
-        self.backbone.train(self.training and not freeze)
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> HRCAMNet:
-        """Set the mode; a frozen backbone stays in evaluation mode."""
+        """Set the mode; a frozen backbone stays in evaluation mode, but for what it makes for its levels alone."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+            for part in self._level_parts():
+                part.train(mode)
         return self
+
+    @torch.jit.unused
+    def _level_parts(self) -> list[nn.Module]:
+        return self.backbone.level_parts() if hasattr(self.backbone, "level_parts") else []  # type: ignore[operator]
 
     @torch.jit.unused
     def _tapped(self, x: Tensor, weighed: bool = False) -> list[Tensor]:

@@ -70,6 +70,10 @@ class TopDownLevels(nn.Module):
         """The output of each stage, fine to coarse."""
         raise NotImplementedError
 
+    def level_parts(self) -> list[nn.Module]:
+        """What makes the levels and is no part of the classifier, which teaches it nothing."""
+        return [self.top_down]  # type: ignore[list-item]
+
     def level_features(self, x: Tensor) -> list[Tensor]:
         """The levels of HR-CAM, fine to coarse: the output of each stage, with the context of the coarser ones if so made."""
         features = self.stage_features(x)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hrcam_monai.networks import HRCAMNet, StageCNN, pool_maps
+from hrcam_monai.networks import EfficientNetLite, HRCAMNet, StageCNN, pool_maps
 from tests.networks.backbones import BACKBONES, naive_hrcam
 
 SIZE = {2: (70, 97), 3: (40, 33, 36)}
@@ -109,6 +109,22 @@ def test_frozen_backbone_keeps_weights_and_statistics():
     net.freeze_backbone(False)
     assert net.backbone.training
     assert all(p.requires_grad for p in net.backbone.parameters())
+
+
+@pytest.mark.parametrize("backbone", [StageCNN(top_down=True), EfficientNetLite()], ids=["stages", "lite"])
+def test_what_makes_the_levels_alone_learns_beside_a_frozen_classifier(backbone):
+    net = HRCAMNet(backbone, 2, freeze_backbone=True).train()
+    x = torch.rand(2, 1, 64, 64)
+    logits, weights = backbone(x).detach(), {k: v.clone() for k, v in backbone.state_dict().items()}
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(2):  # the head begins with zeros, which give its levels no gradient
+        optimizer.zero_grad()
+        net(x)[:, 0].sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(backbone(x), logits)
+    moved = {k for k, v in backbone.state_dict().items() if not torch.equal(v, weights[k])}
+    assert moved
+    assert all(k.startswith(("top_down.", "fine.")) for k in moved)
 
 
 def test_an_optimizer_does_not_move_a_frozen_backbone_that_had_gradients():

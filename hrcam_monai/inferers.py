@@ -75,7 +75,7 @@ class HRCAMInferer(Inferer):
 
     Raises:
         ValueError: an unknown pooling, `flips` or axis, a negative `slice_sigma` or `edges`, a `slice_sigma` without
-            `slice_axis`, or a scale that is not above 0.
+            `slice_axis`, or a scale that is no number from 0.25 to 4.
 
     Example:
         >>> from hrcam_monai.networks import HRCAMNet, StageCNN
@@ -109,10 +109,10 @@ class HRCAMInferer(Inferer):
             raise ValueError(f"slice_axis is {slice_axis}; it must be None or a spatial axis (0, 1 or 2).")
         if slice_sigma < 0 or (slice_sigma and slice_axis is None):
             raise ValueError(f"slice_sigma is {slice_sigma}; it must be 0, or above 0 with a slice_axis.")
-        if edges < 0:
-            raise ValueError(f"edges is {edges}; it must be 0 or more.")
-        if not all(s > 0 for s in scales):
-            raise ValueError(f"scales is {list(scales)}; each must be above 0.")
+        if not isinstance(edges, int) or edges < 0:
+            raise ValueError(f"edges is {edges!r}; it must be a whole number, 0 or more.")
+        if not isinstance(scales, Sequence) or not all(isinstance(s, int | float) and 0.25 <= s <= 4 for s in scales):
+            raise ValueError(f"scales is {scales!r}; give a list of factors from 0.25 to 4, such as [1.25, 1.5].")
         self.pooling = pooling
         self.sharpness = sharpness
         self.edges = edges

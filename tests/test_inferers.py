@@ -89,7 +89,12 @@ def test_plain_tensors_out(net):
         ({"slice_axis": -1}, "slice_axis is -1; it must be None or a spatial axis"),
         ({"slice_sigma": -1.0, "slice_axis": 2}, "slice_sigma is -1.0; it must be 0, or above 0 with a slice_axis."),
         ({"slice_sigma": 1.0}, "slice_sigma is 1.0; it must be 0, or above 0 with a slice_axis."),
-        ({"scales": [1.5, 0.0]}, r"scales is \[1.5, 0.0\]; each must be above 0."),
+        ({"scales": [1.5, 0.0]}, r"scales is \[1.5, 0.0\]; give a list of factors from 0.25 to 4, such as \[1.25, 1.5\]."),
+        ({"scales": 1.5}, r"scales is 1.5; give a list of factors from 0.25 to 4"),
+        ({"scales": "abc"}, r"scales is 'abc'; give a list of factors from 0.25 to 4"),
+        ({"scales": [float("nan")]}, r"scales is \[nan\]; give a list of factors from 0.25 to 4"),
+        ({"edges": 2.5}, "edges is 2.5; it must be a whole number, 0 or more."),
+        ({"edges": "abc"}, "edges is 'abc'; it must be a whole number, 0 or more."),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -108,7 +113,7 @@ def test_along_edges_the_score_is_still_the_pooled_map(shape, axis):
     torch.testing.assert_close(inferer.of_own_map()(x, net)["maps"], HRCAMInferer(slice_axis=axis)(x, net)["maps"])
     classifier = StageCNN().eval()
     torch.testing.assert_close(inferer(x, classifier)["logits"], HRCAMInferer(slice_axis=axis)(x, classifier)["logits"])
-    with pytest.raises(ValueError, match="edges is -1; it must be 0 or more"):
+    with pytest.raises(ValueError, match="edges is -1; it must be a whole number, 0 or more"):
         HRCAMInferer(edges=-1)
 
 

@@ -91,8 +91,15 @@ class Manifest:
         return [asked | {k: v for k, v in entry.items() if k not in left_out} for entry in entries]
 
     def all_items(self) -> list[dict[str, Any]]:
-        """Entries of all splits, without masks and slice ranges."""
-        return [item for split in SPLITS if self.entries.get(split) for item in self.items(split)]
+        """Entries of all splits, without masks and slice ranges.
+
+        Raises:
+            ManifestError: there is none, and none was left out.
+        """
+        items = [item for split in SPLITS if self.entries.get(split) for item in self.items(split)]
+        if not items and not self.failures:
+            raise ManifestError(f"{self.path}: lists no image; name some under {', '.join(SPLITS)}.")
+        return items
 
     def data_hash(self) -> str:
         """sha256 of the content of every file that the entries name, of folders all that they hold."""

@@ -29,6 +29,8 @@ __all__ = [
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 AFFINE = np.diag([1.0, -1.0, 1.0, 1.0])  # columns to the right, rows downwards
 GREY_TOLERANCE = 3  # of 255: how far JPEG drives the channels of a grey picture apart
+LABELS = 20  # the highest value of a mask that is taken for a label, not for the grey of a smooth edge
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # TIFF's tag for how grey values are meant; Pillow turns eight bits over, and no others
 DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # modes of more than eight bits, which are grey
 
 
@@ -57,7 +59,8 @@ def read_picture(path: str | Path, channels: int = 1) -> np.ndarray:
         channels: 1 for grey, 3 for colour (a grey picture then gives the same three times).
 
     Raises:
-        PictureError: several pages, colour where grey is expected, partly transparent, or other channels than 1 and 3.
+        PictureError: several pages, colour where grey is expected, partly transparent, white stored as 0 in more than eight
+            bits, or other channels than 1 and 3.
         OSError: not a picture, or cut short.
 
     Example:
@@ -70,6 +73,8 @@ def read_picture(path: str | Path, channels: int = 1) -> np.ndarray:
         pages = getattr(opened, "n_frames", 1)
         if pages > 1:
             raise PictureError(f"holds {pages} pages; save the one to use in a file of its own.")
+        if opened.mode in DEEP and getattr(opened, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            raise PictureError("stores white as 0 (TIFF's WhiteIsZero); save it with black as 0.")
         pixels = _pixels(ImageOps.exif_transpose(opened))
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], channels, axis=2)
@@ -86,7 +91,8 @@ def read_picture(path: str | Path, channels: int = 1) -> np.ndarray:
 def _pixels(picture: Image.Image) -> np.ndarray:
     """[rows, columns] of a grey picture, [rows, columns, 3] of any other."""
     if picture.mode in DEEP:
-        return np.asarray(picture)
+        values = np.asarray(picture)
+        return values * (values != picture.info["transparency"]) if "transparency" in picture.info else values
     if picture.mode == "1":
         picture = picture.convert("L")
     if "transparency" in picture.info or picture.mode in ("PA", "La", "RGBa"):
@@ -107,11 +113,12 @@ def black_and_white(pixels: np.ndarray) -> np.ndarray:
     """The mask that a picture shows: 1 where it is not black.
 
     Raises:
-        PictureError: bright grey values, as smooth edges or JPEG make them: where the mask ends is not known. Small values, as
+        PictureError: grey values, as smooth edges or JPEG make them: where the mask ends is not known. Whole numbers up to 20, as
             label maps have them, are labels.
     """
     values = np.unique(pixels)
-    if len(values) > 2 and values[-1] > 127:
+    labels = values[-1] <= LABELS and (values == values.round()).all()
+    if len(values) > 1 and (values[0] != 0 or (len(values) > 2 and not labels)):
         raise PictureError(
             f"is a mask of {len(values)} grey values from {values[0]:g} to {values[-1]:g}, so its edge is not known; "
             "save it in black and white, as PNG."

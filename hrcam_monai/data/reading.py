@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.data.utils import to_affine_nd
 from monai.transforms import LoadImage
 
 from hrcam_monai.data.dicom_series import frames_in, read_series, series_in
@@ -19,7 +20,7 @@ from hrcam_monai.data.pictures import AFFINE, PictureError, is_picture, read_pic
 from hrcam_monai.data.scan_error import ScanError
 from hrcam_monai.data.unusual import UNUSUAL
 
-__all__ = ["ScanError", "read_nifti", "read_scan"]
+__all__ = ["ScanError", "check_values", "read_nifti", "read_scan"]
 
 # MONAI says at every start that its optional GPU decoder is not there; it is not used here
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
@@ -78,14 +79,28 @@ def read_scan(path: str | Path, *, channels: int = 1, blank: bool = False) -> Me
     else:
         image = _volume(file, "NibabelReader" if nifti else "ITKReader", channels)
     image = image.float()  # type: ignore[assignment]
-    if not torch.isfinite(image).all():
-        bad = int((~torch.isfinite(image)).sum())
-        raise ScanError(f"{file}: {bad} voxels are NaN or infinite; replace them (0 outside the brain) and save again.")
-    if not blank and float(image.min()) == float(image.max()):
-        raise ScanError(f"{file}: every voxel is {float(image.min()):g}; it shows nothing: check how it was made.")
+    check_values(image, file, blank=blank)
     image.meta["original_channel_dim"] = 0
     image.meta.setdefault(UNUSUAL, "")
     return image
+
+
+def check_values(image: torch.Tensor, name: str | Path, *, blank: bool = False) -> None:
+    """See that an image shows something.
+
+    Args:
+        image: any shape.
+        name: what an error calls it.
+        blank: one value all over is right, as in an empty mask.
+
+    Raises:
+        ScanError: NaN or Inf; constant.
+    """
+    if not torch.isfinite(image).all():
+        bad = int((~torch.isfinite(image)).sum())
+        raise ScanError(f"{name}: {bad} voxels are NaN or infinite; replace them (0 outside the brain) and save again.")
+    if not blank and float(image.min()) == float(image.max()):
+        raise ScanError(f"{name}: every voxel is {float(image.min()):g}; it shows nothing: check how it was made.")
 
 
 def _stack(path: Path) -> MetaTensor:
@@ -151,8 +166,9 @@ def _volume(file: Path, reader: str, channels: int) -> MetaTensor:
             f"{file}: has {found} channels or volumes (shape {tuple(image.shape)}), expected {channels}; "
             "save the one volume to use in a file of its own."
         )
-    if image.ndim == 2:  # one slice
-        image = image.unsqueeze(-1)
+    if image.ndim == 2:  # one slice: a tensor of its own, for this one goes on counting two axes
+        affine = to_affine_nd(3, np.asarray(image.affine, dtype=float))
+        return _tensor(image.as_tensor().numpy()[None, ..., None], affine, image.meta.get(UNUSUAL, ""))
     if image.ndim < 3:
         raise ScanError(f"{file}: is {image.ndim}-D (shape {tuple(image.shape)}), expected a volume or a slice.")
     return image.unsqueeze(0) if image.ndim == 3 else image.movedim(-1, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,16 @@ from hrcam_monai.data.sidecar import prepared_with
 __all__ = ["SUFFIXES", "find_items", "is_dicom", "is_scan", "stem"]
 
 
+LONGEST = 150  # bytes of a name; file systems take 255, with what outputs add to it
+NOT_TEXT = "its name is not UTF-8, so no table can hold it; rename it."
+
+
 def _subject(path: Path, root: Path) -> str:
-    """A name for outputs: the path below the root, without its suffix."""
+    """A name for outputs: the path below the root, without its suffix; of a very long one its beginning and a hash."""
     relative = path.relative_to(root) if path != root else Path(path.name)
-    return stem("_".join(relative.parts)) or "scan"
+    name = stem("_".join(relative.parts)) or "scan"
+    whole = os.fsencode(name)
+    return name if len(whole) <= LONGEST else f"{whole[:LONGEST].decode(errors='ignore')}_{hashlib.sha256(whole).hexdigest()[:8]}"
 
 
 def _named_apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -41,8 +50,9 @@ def find_items(
     """Items `{"image", "subject", ...}` of a source, and what had to be left out.
 
     A manifest (or a folder with `manifest.json`) gives its entries, of one split or of all. Any other folder is
-    searched for volumes, folders within it too; a folder that holds DICOM files is one item, its series. So is that of a
-    DICOM file (multi-frame), which must be alone in it.
+    searched for volumes, folders within it too, but for those that hold results of an earlier run; a folder that holds
+    DICOM files is one item, its series, besides other images in it. So is that of a DICOM file (multi-frame), which must
+    be alone in it.
 
     Args:
         source: what to look at.
@@ -71,17 +81,45 @@ def find_items(
         return [{"image": str(path), "subject": _subject(path, path.parent)}], []
     if path.is_file():
         return [{"image": str(path), "subject": _subject(path, path.parent)} | prepared_with(path)], []
-    below = sorted(p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
-    folders = [path, *(p for p in below if p.is_dir())]
-    items = []
-    for folder in folders:
-        files = sorted(p for p in folder.iterdir() if p.is_file() or (p.is_symlink() and not p.exists()))
-        scans = [p for p in files if is_scan(p)]
-        if not scans and any(is_dicom(p) for p in files):
-            scans = [folder]
-        items += [{"image": str(p), "subject": _subject(p, path)} | prepared_with(p) for p in scans]
-    if not items:
+    items, failures = [], []
+    for image in _images(path):
+        subject = _subject(image, path)
+        if not _is_text(image):
+            failures.append(Failure(_shown(subject), _shown(str(image)), NOT_TEXT))
+        elif leaves(image, path):
+            failures.append(Failure(subject, str(image), REFUSED))
+        else:
+            items.append({"image": str(image), "subject": subject} | prepared_with(image))
+    if not items and not failures:
         raise ManifestError(f"{path}: holds no image; expected {', '.join(SUFFIXES)} files or DICOM series.")
-    outside = [item for item in items if leaves(Path(item["image"]), path)]
-    failures = [Failure(item["subject"], item["image"], REFUSED) for item in outside]
-    return _named_apart([item for item in items if item not in outside]), failures
+    return _named_apart(items), failures
+
+
+def _images(root: Path) -> Iterator[Path]:
+    """The image files of a folder and of those within it, and the folders of DICOM series; nothing hidden, no results of ours."""
+    below = sorted(p for p in root.rglob("*") if not any(part.startswith(".") for part in p.relative_to(root).parts))
+    folders = [root, *(p for p in below if p.is_dir())]
+    results = [p for p in folders[1:] if _holds_results(p)]
+    for folder in folders:
+        if any(folder.is_relative_to(made) for made in results):
+            continue
+        files = sorted(p for p in folder.iterdir() if p.is_file() or (p.is_symlink() and not p.exists()))
+        if any(is_dicom(p) for p in files if not is_scan(p)):
+            yield folder
+        yield from filter(is_scan, files)
+
+
+def _holds_results(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("settings.json", "predictions.csv"))
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

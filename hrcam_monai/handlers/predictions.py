@@ -94,6 +94,8 @@ class PredictionWriter:
         rows = [row for table in tables for row in read_csv(table)]
         if not rows:
             return []
+        if any(not row.get("subject") or not row.get("file") for row in rows):
+            raise ValueError(f"{self.path}: is no table of predictions of ours; choose another --output_dir, or --resume False.")
         if self.settings.changed:
             logger.warning(
                 "%s: made with other settings (%s); all subjects are computed anew", self.folder, ", ".join(self.settings.changed)
@@ -172,7 +174,10 @@ class PredictionWriter:
 
 
 def _written(image: str) -> float:
-    """When a file, or the last file of a folder (a DICOM series), was written; 0 where it is not there."""
+    """When a file, or the last file of a folder (a DICOM series), was written or put there; 0 where it is not there.
+
+    What is copied or moved may keep the time that it was written at, not the one of its change on this disk.
+    """
     path = Path(image)
-    files = [*path.iterdir(), path] if path.is_dir() else [path]
-    return max((f.stat().st_mtime for f in files if f.exists()), default=0.0)
+    told = [f.stat() for f in ([*path.iterdir(), path] if path.is_dir() else [path]) if f.exists()]
+    return max((max(t.st_mtime, t.st_ctime) for t in told), default=0.0)

@@ -170,6 +170,11 @@ class CheckInputd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        if self.known is None and self.strict:
+            raise ValueError(
+                f"{d.get('file', 'image')}: nothing is kept of what the network was trained on, so strict cannot let it pass; "
+                "make it by `hrcam learn-inputs`."
+            )
         if self.known is None:
             return d | {CHECK: NOT_KNOWN}
         image = torch.as_tensor(d["image"])  # of an engine: on the network's device

@@ -78,11 +78,14 @@ class SaveBehindd(SaveImaged):
     def _volume(self, heat: Any, subject: str) -> Path:
         path = self._path(subject, ".nii.gz")
         write_volume(self._values(heat), np.asarray(heat.affine, dtype=float), path)
+        if self.kind in FORMATS:
+            self._path(subject, FORMATS[self.kind]).unlink(missing_ok=True)  # of another image of that name
         return path
 
     def _picture(self, heat: Any, subject: str) -> Path:
         path = self._path(subject, FORMATS[self.kind])
         write_picture(self._values(heat), path)
+        self._path(subject, ".nii.gz").unlink(missing_ok=True)
         return path
 
     def _values(self, heat: Any) -> np.ndarray:

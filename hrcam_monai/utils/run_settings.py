@@ -21,6 +21,9 @@ class RunSettings:
         settings: all that the results depend on, by name. A file counts by its content, an object by its plain attributes.
         name: of the file that keeps them.
 
+    Raises:
+        ValueError: what an earlier run has left is torn.
+
     Attributes:
         before: settings of an earlier run; empty where there was none.
         now: settings of this one, as JSON holds them.
@@ -34,7 +37,15 @@ class RunSettings:
     def __init__(self, folder: str | Path, settings: Mapping[str, Any], name: str = "settings.json") -> None:
         self.path = Path(folder) / name
         self.now: dict[str, Any] = {key: fingerprint(value) for key, value in settings.items()}
-        self.before: dict[str, Any] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        self.before = self._before()
+
+    def _before(self) -> dict[str, Any]:
+        if not self.path.is_file():
+            return {}
+        try:
+            return dict(json.loads(self.path.read_text()))
+        except (ValueError, TypeError):
+            raise ValueError(f"{self.path}: no whole settings of an earlier run; choose another folder, or remove it.") from None
 
     @property
     def changed(self) -> list[str]:

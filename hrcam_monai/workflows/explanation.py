@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import SaveImage
 from torch import Tensor
 
+from hrcam_monai.data.failures import bottom
 from hrcam_monai.data.pictures import AFFINE, write_picture
+from hrcam_monai.data.reading import check_values
+from hrcam_monai.data.writing import write_volume
 from hrcam_monai.figures import map_panel
 from hrcam_monai.input_check import CHECK, CheckInputd, is_unlike
 from hrcam_monai.input_check.check import NOT_KNOWN
@@ -83,16 +85,15 @@ class Explanation:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        picture = self.maps.ndim == 4 and np.allclose(self.maps.affine, AFFINE)
+        picture = self.maps.ndim == 4 and self.maps.shape[3] == 1 and np.allclose(self.maps.affine, AFFINE)
         files = []
         for name, heat in zip(self.classes, self.maps, strict=True):
             file = folder / f"{stem}_{name}{'.tif' if picture else '.nii.gz'}"
+            values = heat.as_tensor().numpy()
             if picture:
-                write_picture(heat.as_tensor().numpy(), file)
+                write_picture(values, file)
             else:
-                volume = MetaTensor(heat.as_tensor()[None], affine=self.maps.affine)
-                writer = SaveImage(folder, output_postfix="", resample=False, separate_folder=False, print_log=False)
-                writer(volume, filename=folder / f"{stem}_{name}")
+                write_volume(values, np.asarray(self.maps.affine, dtype=float), file)
             files.append(file)
         panel = folder / f"{stem}_{self.predicted}.png"
         with atomic_write(panel) as partial:
@@ -136,8 +137,8 @@ def explain(
 
     Raises:
         FileNotFoundError, ModelSettingsError: see `hrcam_monai.workflows.model_folder`.
-        ValueError: an array of other axes; as many names as there are not classes.
-        ScanError: the file cannot be used.
+        ValueError: an array of other axes; a volume where single slices are read; as many names as there are not classes.
+        ScanError: the file, or the array, cannot be used.
 
     Example:
         >>> found = explain("bundle/models/brain_tumor_t1ce", "slice.png")  # doctest: +SKIP
@@ -158,7 +159,10 @@ def explain(
     load_model(network, weights, parser.get_parsed_content("model_settings"))
     load, steps = split_reading(parser.get_parsed_content("preprocessing"))
     scan = load({"image": str(image)}) if isinstance(image, str | Path) else {"image": _volume(image)}
-    prepared: Any = steps(scan)
+    try:
+        prepared: Any = steps(scan)
+    except RuntimeError as error:  # of MONAI's Compose, round what is wrong
+        raise bottom(error) from None
     x = prepared["image"]
     with evaluating(network), torch.no_grad():
         out = parser.get_parsed_content("inferer")(x.as_tensor()[None].to(device), network)
@@ -176,6 +180,7 @@ def _by_network(network: HRCAMNet, image: Source, classes: Sequence[str] | None)
     x = image if isinstance(image, MetaTensor) else MetaTensor(torch.as_tensor(image))
     if x.ndim != network.spatial_dims + 1:
         raise ValueError(f"image is {tuple(x.shape)}; this network takes [C, {', '.join('XYZ'[: network.spatial_dims])}].")
+    check_values(x, "image", blank=True)
     names = [str(i) for i in range(network.head.num_classes)] if classes is None else classes
     if len(names) != network.head.num_classes:
         raise ValueError(f"{len(names)} names for {network.head.num_classes} classes.")
@@ -199,10 +204,13 @@ def _explanation(
 
 def _volume(image: Any) -> MetaTensor:
     """An array as a file of it would be read: [1, X, Y, Z]."""
-    values = torch.as_tensor(image.copy() if isinstance(image, np.ndarray) else image).float()  # read-only arrays, too
+    values = torch.as_tensor(
+        image if isinstance(image, Tensor) else np.array(image)
+    ).float()  # read-only arrays and Pillow's, too
+    if values.ndim not in (2, 3):
+        raise ValueError(f"image is {tuple(values.shape)}; give [X, Y, Z], or the pixels [rows, columns] of a picture.")
+    check_values(values, "image")
     if values.ndim == 2:  # a picture's rows and columns
         return MetaTensor(values.T[None, ..., None].contiguous(), affine=torch.from_numpy(AFFINE))
-    if values.ndim != 3:
-        raise ValueError(f"image is {tuple(values.shape)}; give [X, Y, Z], or the pixels [rows, columns] of a picture.")
     affine = image.affine if isinstance(image, MetaTensor) else torch.eye(4, dtype=torch.float64)
     return MetaTensor(values.as_subclass(Tensor)[None], affine=affine)

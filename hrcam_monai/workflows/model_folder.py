@@ -8,6 +8,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from hrcam_monai.utils.files import file_hash
 from hrcam_monai.weights import read_weights
 from hrcam_monai.workflows.command_line import refuse_unknown
 from hrcam_monai.workflows.configs import bundle_parser, find_config
@@ -64,7 +65,9 @@ def fitting_config(weights: Path, bundle_root: Path, workflow: str = "inference"
     """
     record = read_record(weights)
     if record is None:
-        raise ModelSettingsError(f"{weights}: has no record of its training beside it; name its overlays (overlays=[] for none).")
+        raise ModelSettingsError(
+            f"{weights}: has no record of its training beside it; name its overlays (--overlay; in Python overlays=[] for none)."
+        )
     trained = record["settings"]
     shapes = {k: v.shape for k, v in read_weights(weights).items()}
     for changed in ({}, _plain(record)):  # a configuration as it is before one that is made to fit
@@ -77,6 +80,8 @@ def fitting_config(weights: Path, bundle_root: Path, workflow: str = "inference"
                 continue
             if {k: v.shape for k, v in parser.get_parsed_content("network_def").state_dict().items()} == shapes:
                 return names, changed
+    if record["weights"] != file_hash(weights):
+        raise ModelSettingsError(f"{weights}: the record beside it is of other weights; put the one of its training there.")
     raise ModelSettingsError(f"{weights}: trained with settings that no config of {bundle_root} has; name its overlays.")
 
 

@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 from PIL import Image
 
 from hrcam_monai.networks import imagenet_weights
 from hrcam_monai.utils.csv_files import read_csv
 from hrcam_monai.weights import read_weights, save_weights
+from hrcam_monai.workflows.configs import bundle_parser
 from tests.bundle.runs import CONFIGS, run
 from tests.conftest import ROOT
 from tests.pictures import SIZE, picture_cohort
@@ -115,3 +117,18 @@ def test_the_shipped_weights_tell_real_tumours_apart(tmp_path):
     refused = run("inference", "pictures", output_dir=tmp_path / "no", checkpoint=TUMOURS, classes="['a','b','c']", **options)
     assert refused.returncode == 1
     assert 'classes was ["meningioma", "glioma", "pituitary"]' in refused.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("side", [(40, 40), (40, 28), (24, 40)], ids=["square", "upright", "broad"])
+def test_scale_and_offset_of_the_intensities_do_not_matter(tmp_path, side):
+    """Not those of what a picture is padded with, either."""
+    parser = bundle_parser(CONFIGS.parent, ["pictures"])
+    pixels = np.random.default_rng(0).random(side).astype(np.float32)
+    seen = []
+    for name, values in (("a", pixels), ("b", 30 * pixels - 1000)):
+        Image.fromarray(values).save(tmp_path / f"{name}.tif")
+        seen.append(parser.get_parsed_content("preprocessing")({"image": str(tmp_path / f"{name}.tif")})["image"])
+    assert seen[0].shape == (1, 96, 96, 1)
+    torch.testing.assert_close(*(image.as_tensor() for image in seen), atol=1e-3, rtol=0)
+    if side != (40, 40):
+        assert float(seen[0].min()) == float(seen[0][0, 0, 0, 0])

@@ -174,3 +174,9 @@ def test_training_asks_for_every_class(cohort, tmp_path):
     assert len(manifest.items("training")) == 2
     with pytest.raises(ManifestError, match=r"split 'training' has no usable image of 'normal'; a classifier learns from"):
         manifest.items("training", every_class=True)
+
+
+def test_a_manifest_that_lists_nothing_is_refused(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"classes": ["a", "b"]}')
+    with pytest.raises(ManifestError, match=r"manifest.json: lists no image; name some under training, validation, test"):
+        load_manifest(tmp_path).all_items()

@@ -108,8 +108,30 @@ def test_written_pictures_come_back(tmp_path):
 def test_masks_are_black_and_white_or_labels():
     np.testing.assert_array_equal(black_and_white(np.array([0, 255, 0])), [0, 1, 0])
     np.testing.assert_array_equal(black_and_white(np.array([0, 1, 4])), [0, 1, 1])
-    with pytest.raises(PictureError, match="is a mask of 3 grey values from 0 to 255, so its edge is not known"):
-        black_and_white(np.array([0, 100, 255]))
+    np.testing.assert_array_equal(black_and_white(np.array([255, 255])), [1, 1])
+
+
+@pytest.mark.parametrize(
+    "grey", [[0, 100, 255], [0, 50, 100], [0, 0.2, 1], [50, 200]], ids=["jpeg", "blurred", "soft", "no black"]
+)
+def test_masks_whose_edge_is_not_known_are_refused(grey):
+    told = f"is a mask of {len(grey)} grey values from {grey[0]:g} to {grey[-1]:g}, so its edge is not known"
+    with pytest.raises(PictureError, match=told):
+        black_and_white(np.array(grey))
+
+
+def test_white_as_zero_is_no_negative(tmp_path):
+    """Pillow turns over eight bits, when it writes, too, and no others."""
+    np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.tif", GREY, tiffinfo={262: 0}))[0, :, :, 0], GREY.T)
+    saved(tmp_path / "b.tif", GREY.astype(np.uint16) * 200, tiffinfo={262: 0})
+    with pytest.raises(PictureError, match="stores white as 0"):
+        read_picture(tmp_path / "b.tif")
+
+
+def test_what_is_transparent_in_sixteen_bits_is_0(tmp_path):
+    deep = GREY.astype(np.uint16) * 200 + 7
+    path = saved(tmp_path / "a.png", deep, transparency=7)
+    np.testing.assert_array_equal(read_picture(path)[0, :, :, 0], np.where(deep == 7, 0, deep).T)
 
 
 def test_pictures_are_told_by_their_names():

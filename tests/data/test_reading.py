@@ -4,8 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose
 
 from hrcam_monai.data import ScanError, read_scan
+from hrcam_monai.transforms.resampling import FitInPlaned
 from tests.conftest import save_head
 from tests.data.dicom import write_series
 
@@ -42,6 +44,22 @@ def test_dicom_series_has_the_slices_geometry(tmp_path):
     last = np.asarray(scan.affine) @ [0, 0, 5, 1]
     np.testing.assert_allclose(corner[:3], [20, 24, 0], atol=1e-4)  # DICOM is LPS, ours RAS
     np.testing.assert_allclose(last[:3] - corner[:3], [0, 15 * sin, 15 * np.cos(np.deg2rad(10))], atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+def test_a_file_of_two_dimensions_is_one_slice(tmp_path, suffix):
+    values = np.random.default_rng(0).random((6, 5)).astype(np.float32)
+    if suffix == ".nii.gz":
+        save(tmp_path / "a.nii.gz", values)
+    else:
+        itk = pytest.importorskip("itk")
+        itk.imwrite(itk.image_from_array(values.T.copy()), str(tmp_path / f"a{suffix}"))
+    scan = read_scan(tmp_path / f"a{suffix}")
+    assert scan.shape == (1, 6, 5, 1)
+    assert scan.affine.shape == (4, 4)
+    np.testing.assert_array_equal(scan[0, ..., 0], values)
+    back = Compose([FitInPlaned("image", 12)])
+    assert back.inverse(back({"image": scan}))["image"].shape == (1, 6, 5, 1)
 
 
 def test_a_single_volume_in_4d_is_that_volume(tmp_path):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hrcam_monai.data import ManifestError, find_items
 from hrcam_monai.data.sidecar import TOOL
@@ -96,3 +98,36 @@ def test_a_dicom_files_name_names_nothing(tmp_path):
     with pytest.raises(ManifestError) as error:
         find_items(file)
     assert str(error.value).startswith(f"{tmp_path / 'scan7'}: holds 2 DICOM file(s) beside the one given; give the folder, or")
+
+
+def test_a_series_beside_pictures_is_read_too(tmp_path):
+    write_series(tmp_path / "case")
+    Image.new("L", (4, 4)).save(tmp_path / "case" / "preview.png")
+    assert [i["subject"] for i in find_items(tmp_path)[0]] == ["case", "case_preview"]
+
+
+def test_results_of_an_earlier_run_are_no_images(tmp_path):
+    save_head(tmp_path / "a.nii.gz")
+    (tmp_path / "out" / "maps").mkdir(parents=True)
+    save_head(tmp_path / "out" / "maps" / "a_map.nii.gz")
+    assert len(find_items(tmp_path)[0]) == 2
+    for name in ("settings.json", "predictions.csv"):
+        (tmp_path / "out" / name).touch()
+    assert [i["subject"] for i in find_items(tmp_path)[0]] == ["a"]
+
+
+def test_names_that_no_output_could_take_are_shortened_and_stay_apart(tmp_path):
+    for last in "ab":
+        (tmp_path / f"{'é' * 120}{last}.png").touch()
+    names = [i["subject"] for i in find_items(tmp_path)[0]]
+    assert len(set(names)) == 2
+    assert all(len(name.encode()) < 170 and name.startswith("é" * 75 + "_") for name in names)
+
+
+def test_a_name_that_is_no_text_costs_itself_alone(tmp_path):
+    (tmp_path / os.fsdecode(b"bad\xff.png")).touch()
+    (tmp_path / "good.png").touch()
+    items, [failure] = find_items(tmp_path)
+    assert [i["subject"] for i in items] == ["good"]
+    assert failure.subject == "bad\ufffd"
+    assert failure.error.startswith("its name is not UTF-8")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 
 import pytest
 from monai.transforms import NormalizeIntensityd
@@ -56,16 +57,15 @@ def test_a_second_run_does_what_the_first_one_left(tmp_path):
 def test_an_image_that_has_changed_since_is_computed_anew(tmp_path, monkeypatch, caplog, folder):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
-    run(tmp_path / "out", {"a": 0.5, "b": 0.5, "c": 0.5})
-    for name in "ab":
-        path = tmp_path / f"{name}.nii"
-        if folder:
-            path.mkdir()
-            path = path / "1.dcm"
+    files = {name: tmp_path / f"{name}.nii" / "1.dcm" if folder else tmp_path / f"{name}.nii" for name in "ab"}
+    for path in files.values():
+        path.parent.mkdir(exist_ok=True)
         path.touch()
-        changed = (tmp_path / "out" / "predictions.csv").stat().st_mtime + (5 if name == "b" else -5)
-        for written in (path, *([path.parent] if folder else [])):
-            os.utime(written, (changed, changed))
+    run(tmp_path / "out", {"a": 0.5, "b": 0.5, "c": 0.5})
+    time.sleep(0.05)
+    (tmp_path / "another").touch()
+    os.utime(tmp_path / "another", (0, 0))  # as old as what is copied or moved may stay
+    (tmp_path / "another").replace(files["b"])
     assert run(tmp_path / "out", {"b": 0.9}) == ["b"]
     assert "1 images have changed since; they are computed anew" in caplog.text
     assert [r["probability_abnormal"] for r in read_csv(tmp_path / "out" / "predictions.csv")] == [
@@ -123,3 +123,9 @@ def test_a_subject_is_its_name_and_its_file(tmp_path, file):
     run(tmp_path, {"a": 0.5})
     left = PredictionWriter(tmp_path, CLASSES).unfinished([{"subject": "a", "image": file}])
     assert len(left) == (file != "a.nii")
+
+
+def test_a_table_of_something_else_is_named(tmp_path):
+    (tmp_path / "predictions.csv").write_text("name,age\na,3\n")
+    with pytest.raises(ValueError, match=r"predictions.csv: is no table of predictions of ours; choose another --output_dir"):
+        PredictionWriter(tmp_path, ["normal", "abnormal"])

@@ -62,6 +62,10 @@ def test_without_a_file_nothing_is_known_and_a_torn_one_is_told(trained, caplog)
     with caplog.at_level(logging.WARNING):
         assert [check(images(1, i)[0])["input_check"] for i in (2, 3)] == ["not known"] * 2
     assert len(caplog.records) == 1
+    with pytest.raises(
+        ValueError, match=r"^a.png: nothing is kept of what .* so strict cannot let it pass; make it by `hrcam learn"
+    ):
+        CheckInputd(weights, net, slice_axis=2, strict=True)(images(1, 2)[0] | {"file": "a.png"})
 
 
 def test_too_few_images_are_told(tmp_path, trained, caplog):

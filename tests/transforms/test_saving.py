@@ -131,3 +131,14 @@ def test_on_a_full_disk_no_map_is_torn(tmp_path, no_room, picture):
     assert isinstance(error, OutputError)
     assert str(error).startswith(f"{tmp_path}/a_map.{'tif' if picture else 'nii.gz'}: could not be written (File too large)")
     assert not list(tmp_path.iterdir())
+
+
+def test_maps_of_another_image_of_that_name_do_not_stay(tmp_path):
+    """A picture and a scan of one name, one after the other into the same folder."""
+    scan = item("a")
+    picture = {"subject": "a", "file": "a.png", "map": MetaTensor(torch.rand(1, 4, 5, 1))}
+    saver = SaveBehindd("map", output_dir=tmp_path / "maps")
+    for one, suffix in ((picture, ".tif"), (scan, ".nii.gz"), (picture, ".tif")):
+        [future] = saver(one)["written"]
+        assert future.result() == written_map(tmp_path, "a")
+        assert [f.name for f in (tmp_path / "maps").iterdir()] == [f"a_map{suffix}"]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from hrcam_monai.utils.run_settings import RunSettings
 
 
@@ -26,3 +28,12 @@ def test_a_file_counts_by_its_content(tmp_path):
     assert RunSettings(tmp_path, {"weights": weights}).changed == []
     weights.write_text("b")
     assert RunSettings(tmp_path, {"weights": weights}).changed == ["weights"]
+
+
+@pytest.mark.parametrize("torn", ['{"seed": ', "[1]"])
+def test_torn_settings_are_named(tmp_path, torn):
+    (tmp_path / "settings.json").write_text(torn)
+    with pytest.raises(
+        ValueError, match=r"settings.json: no whole settings of an earlier run; choose another folder, or remove it"
+    ):
+        RunSettings(tmp_path, {"seed": 0})

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 from PIL import Image
 
 from hrcam_monai import HRCAMNet, explain
@@ -64,13 +65,14 @@ def test_maps_of_a_scan_lie_on_its_own_grid(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [None, ["a", "b", "c"]])
-def test_a_network_takes_its_own_grid_and_its_maps_pool_to_the_logits(network, classes):
+def test_a_network_takes_its_own_grid_and_its_maps_pool_to_the_logits(network, classes, tmp_path):
     found = explain(network, np.random.default_rng(0).random((1, 24, 20), dtype=np.float32), classes=classes)
     assert found.classes == tuple(classes or "012")
     assert found.maps.shape == (3, 24, 20)
     torch.testing.assert_close(pool_maps(found.maps.as_tensor()[None], "lse", 10.0)[0], found.logits, atol=1e-4, rtol=0)
     assert found.map(found.classes[1]).shape == (24, 20)
     assert found.show().size[0] > 0
+    assert nib.load(found.save(tmp_path)[0]).shape == (24, 20)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,39 @@ def test_bad_input_of_a_model_folder_is_named(network, tmp_path):
         explain(tmp_path, SLICE)
     with pytest.raises(ValueError, match="no class 'd'; there are 0, 1, 2"):
         explain(network, np.zeros((1, 24, 20))).map("d")
+
+
+@pytest.mark.parametrize(("value", "told"), [(np.nan, "1 voxels are NaN or infinite"), (None, "every voxel is 0; it shows")])
+def test_arrays_are_looked_at_as_files_are(network, value, told):
+    pixels = np.zeros((24, 20))
+    if value is not None:
+        pixels[3, 4] = value
+        with pytest.raises(ValueError, match=f"image: {told}"):
+            explain(network, pixels[None])
+    with pytest.raises(ValueError, match=f"image: {told}"):
+        explain(MODELS / "brain_tumor_t1ce", pixels)
+
+
+def test_a_volume_for_a_network_of_slices_is_refused():
+    """In colour [rows, columns, 3] is one, too."""
+    with pytest.raises(ValueError, match=r"^image: is a volume of 24 x 20 x 3, and its network reads single slices"):
+        explain(MODELS / "brain_tumor_t1ce", np.random.default_rng(0).random((24, 20, 3)))
+
+
+@pytest.mark.parametrize("codes", ["LPS", "PIR"], ids=["axial", "sagittal"])
+def test_maps_of_one_slice_of_a_scan_lie_on_its_own_grid(tmp_path, codes):
+    pixels = np.asarray(Image.open(SLICE)).astype(np.float32)
+    affine = np.linalg.inv(inv_ornt_aff(axcodes2ornt(codes), (*pixels.T.shape, 1))) @ np.diag([0.5, 0.5, 5, 1])
+    nib.save(nib.Nifti1Image(pixels.T[..., None], affine), tmp_path / "slice.nii.gz")
+    found = explain(MODELS / "brain_tumor_t1ce", tmp_path / "slice.nii.gz")
+    assert found.predicted == explain(MODELS / "brain_tumor_t1ce", SLICE).predicted
+    *maps, panel = found.save(tmp_path / "out", "slice")
+    assert panel.is_file()
+    for file, heat in zip(maps, found.maps, strict=True):
+        saved = nib.load(file)
+        assert saved.shape == (*pixels.T.shape, 1)
+        np.testing.assert_allclose(saved.affine, affine, atol=1e-5)
+        np.testing.assert_allclose(saved.get_fdata(), heat.numpy(), atol=1e-5)
 
 
 def test_a_network_stays_as_it_is(network):

@@ -41,6 +41,9 @@ def test_a_record_that_no_configuration_fits_is_told(tmp_path):
     weights = folder_of(tmp_path, normalization={"class": "Other"})
     with pytest.raises(ModelSettingsError, match="trained with settings that no config of .* has; name its overlays"):
         fitting_parser(weights, BUNDLE)
+    shutil.copy(BUNDLE / "models" / "network.json", weights.parent)
+    with pytest.raises(ModelSettingsError, match="model.pt: the record beside it is of other weights"):
+        fitting_parser(weights, BUNDLE)
 
 
 def test_without_a_record_overlays_are_asked_for(tmp_path):

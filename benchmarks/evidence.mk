@@ -78,7 +78,7 @@ evidence-tumour-peers: $(STAMP) ## docs/real_tumours.md: other networks, and a c
 
 PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
 COARSE_TUMOURS := --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" --set slice_sigma=2.0 \
-	--set base_epochs=25 --set epochs=10 --set val_interval=10 --set map_class=glioblastoma
+	--set base_epochs=25 --set val_interval=10 --set map_class=glioblastoma
 GROUP = $(BIN)/python -W ignore -m hrcam_monai group $(WORK)/$(1)_folds --output $(WORK)/$(1)_group --dataset-dir $(WORK)/$(1)
 
 .PHONY: phantoms

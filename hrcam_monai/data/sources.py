@@ -84,7 +84,7 @@ def find_items(
     items, failures = [], []
     for image in _images(path):
         subject = _subject(image, path)
-        if not _is_text(image):
+        if _shown(str(image)) != str(image):
             failures.append(Failure(_shown(subject), _shown(str(image)), NOT_TEXT))
         elif leaves(image, path):
             failures.append(Failure(subject, str(image), REFUSED))
@@ -114,12 +114,5 @@ def _holds_results(folder: Path) -> bool:
 
 
 def _shown(name: str) -> str:
-    return os.fsencode(name).decode(errors="replace")
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """A file's name as text: with marks in place of bytes that are no UTF-8."""
+    return os.fsencode(name).decode("utf-8", errors="replace")

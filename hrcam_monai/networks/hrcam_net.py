@@ -11,6 +11,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from hrcam_monai.networks.level_head import LevelHead
 from hrcam_monai.networks.tap import Tap, TapError, record
 from hrcam_monai.networks.taps import DEFAULT_SIZE, check_taps, locate_taps
+from hrcam_monai.networks.top_down import TopDownLevels
 
 __all__ = ["HRCAMNet"]
 
@@ -110,7 +111,8 @@ class HRCAMNet(nn.Module):
 
     @torch.jit.unused
     def _level_parts(self) -> list[nn.Module]:
-        return self.backbone.level_parts() if hasattr(self.backbone, "level_parts") else []  # type: ignore[operator]
+        """What learns though the backbone is frozen: of the package's own backbones what makes their levels alone."""
+        return self.backbone.level_parts() if isinstance(self.backbone, TopDownLevels) else []
 
     @torch.jit.unused
     def _tapped(self, x: Tensor, weighed: bool = False) -> list[Tensor]:

@@ -204,9 +204,8 @@ def _explanation(
 
 def _volume(image: Any) -> MetaTensor:
     """An array as a file of it would be read: [1, X, Y, Z]."""
-    values = torch.as_tensor(
-        image if isinstance(image, Tensor) else np.array(image)
-    ).float()  # read-only arrays and Pillow's, too
+    # a copy, for read-only arrays; Pillow's pictures are arrays, too
+    values = torch.as_tensor(image if isinstance(image, Tensor) else np.array(image)).float()
     if values.ndim not in (2, 3):
         raise ValueError(f"image is {tuple(values.shape)}; give [X, Y, Z], or the pixels [rows, columns] of a picture.")
     check_values(values, "image")

@@ -155,13 +155,17 @@ def located(rows: Sequence[Row], method: str, rule: int) -> dict[str, float]:
     return found | {f"pixel_ap_class_{i}": float(np.mean([r["pixel_ap"] for r in own if r["label"] == i])) for i in labels}
 
 
+def operating_point(validation: Sequence[Row]) -> float:
+    """The height of our map that it reaches inside most tumours of validation people."""
+    return float(np.quantile([r["inside"] for r in validation if "inside" in r], 1 - SENSITIVITY))
+
+
 def false_peaks(rows: Sequence[Row], validation: Sequence[Row]) -> dict[str, float] | None:
     """Our map's peaks a slice without a tumour, above what most tumours of validation people reach; None without such slices."""
     without = [r["peaks"] for r in rows if "peaks" in r]
-    inside = [r["inside"] for r in validation if "inside" in r]
-    if not without or not inside:
+    if not without or not any("inside" in r for r in validation):
         return None
-    point = float(np.quantile(inside, 1 - SENSITIVITY))
+    point = operating_point(validation)
     reached = np.mean([r["inside"] >= point for r in rows if "inside" in r])
     wrong = np.mean([sum(height >= point for height in heights) for heights in without])
     return {"point": point, "sensitivity": float(reached), "a_slice": float(wrong), "slices": len(without)}

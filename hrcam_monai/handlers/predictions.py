@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from hrcam_monai.brain import HEAD
 from hrcam_monai.data.unusual import UNUSUAL
 from hrcam_monai.input_check import CHECK
+from hrcam_monai.transforms.saving import FORMATS, written_map
 from hrcam_monai.utils.csv_files import append_csv, read_csv, write_csv
 from hrcam_monai.utils.distributed import gather_rows, is_main_process, process_rank, wait
 from hrcam_monai.utils.files import OutputError
@@ -89,7 +90,7 @@ class PredictionWriter:
         self.pending: list[Row] = []
 
     def _earlier(self) -> list[Row]:
-        """Lines of an earlier run with the same settings, and of images that are older than they."""
+        """Lines of an earlier run with the same settings, of images that are older than they and of maps that are there still."""
         tables = sorted(self.folder.glob("predictions*.csv"))
         rows = [row for table in tables for row in read_csv(table)]
         if not rows:
@@ -105,7 +106,13 @@ class PredictionWriter:
         kept = [row for row in rows if _written(row["file"]) <= made]
         if len(kept) < len(rows):
             logger.warning("%s: %d images have changed since; they are computed anew", self.folder, len(rows) - len(kept))
-        return kept
+        shown = [row for row in kept if not row.get("map_class") or self._has_maps(row["subject"])]
+        if len(shown) < len(kept):
+            logger.warning("%s: maps of %d subjects are gone; they are computed anew", self.folder, len(kept) - len(shown))
+        return shown
+
+    def _has_maps(self, subject: str) -> bool:
+        return all(written_map(self.folder, subject, kind).is_file() for kind in FORMATS)
 
     def unfinished(self, items: Sequence[Row]) -> list[Row]:
         """The items whose subject and file have no line yet; lines of what is not among the items are dropped."""

@@ -75,6 +75,21 @@ def test_an_image_that_has_changed_since_is_computed_anew(tmp_path, monkeypatch,
     ]
 
 
+@pytest.mark.parametrize("gone", ["b_map.nii.gz", "b_label.nii.gz"])
+def test_a_map_that_is_gone_is_made_anew(tmp_path, caplog, gone):
+    (tmp_path / "maps").mkdir()
+    writer, engine = PredictionWriter(tmp_path, CLASSES), engine_with()
+    writer.attach(engine)
+    engine.run([row(name, 0.9) | {"map_class": 1} for name in "ab"])
+    for name in "ab":
+        for kind in ("map", "label"):
+            (tmp_path / "maps" / f"{name}_{kind}.nii.gz").touch()
+    assert run(tmp_path, {}) == ["c"]
+    (tmp_path / "maps" / gone).unlink()
+    assert run(tmp_path, {}) == ["b", "c"]
+    assert "maps of 1 subjects are gone; they are computed anew" in caplog.text
+
+
 def test_lines_are_there_while_the_run_goes_on_and_a_cut_one_is_done_again(tmp_path):
     writer, engine = PredictionWriter(tmp_path, CLASSES), engine_with()
     writer.attach(engine)

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 
-from hrcam_monai.data.pictures import PictureError, black_and_white, is_picture
+from hrcam_monai.data.pictures import black_and_white, is_picture
 from hrcam_monai.data.reading import read_nifti, read_scan
 from hrcam_monai.data.unusual import UNUSUAL, unusual
 
@@ -61,7 +61,7 @@ class LoadMaskd(MapTransform):
         image_key: the image, read already.
 
     Raises:
-        ValueError: image and mask differ in shape or affine.
+        ValueError: image and mask differ in shape or affine, or a mask's values are not labels.
     """
 
     def __init__(self, keys: KeysCollection = "mask", *, image_key: str = "image") -> None:
@@ -82,11 +82,18 @@ class LoadMaskd(MapTransform):
                 raise ValueError(f"{d[key]}: mask lies elsewhere than its image; resample it to the image's grid.")
             values = np.asarray(volume.dataobj).reshape(image.shape[1:])
             try:
-                mask = black_and_white(values) if is_picture(d[key]) else (values > 0).astype(np.float32)
-            except PictureError as error:
+                mask = black_and_white(values) if is_picture(d[key]) else _labelled(values)
+            except ValueError as error:
                 raise ValueError(f"{d[key]}: {error}") from None
             d[key] = MetaTensor(torch.from_numpy(mask)[None], meta=dict(image.meta))
         return d
+
+
+def _labelled(values: np.ndarray) -> np.ndarray:
+    """1 where a volume holds a label; one with soft edges, as resampling makes them, says not where it ends."""
+    if not (values == np.round(values)).all():
+        raise ValueError("is no mask: its values are not whole numbers; round or threshold it.")
+    return (values > 0).astype(np.float32)
 
 
 def split_reading(preprocessing: Compose) -> tuple[LoadScand, Compose]:

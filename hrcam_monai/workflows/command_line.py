@@ -21,10 +21,11 @@ from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 from hrcam_monai.data.failures import bottom, reason
 from hrcam_monai.data.links import FOLLOW
 
-__all__ = ["LIFELINE", "begin", "config_files", "end_with_reason", "options", "refuse_unknown"]
+__all__ = ["LIFELINE", "begin", "config_files", "end_with_reason", "options", "refuse_numbers", "refuse_unknown"]
 
 DEBUG = "debug"  # the option that brings tracebacks
 LINKS = "follow_links"  # the option that allows links out of the data folder
+PATHS = re.compile(r"\w+_(dir|root|masks|weights)|checkpoint|weights")  # options that name a file or folder
 LIFELINE = "HRCAM_LIFELINE"  # variable that says that this process ends when its standard input does
 TOLD = (ValueError, OSError, RuntimeError, ImportError)  # what bad input, a missing file or package, or too little memory raise
 
@@ -38,7 +39,7 @@ def begin(argv: Sequence[str]) -> None:
         argv: as `sys.argv`.
 
     Raises:
-        ValueError: an option that nothing reads.
+        ValueError: an option that nothing reads, or a path that MONAI takes for a number.
 
     Example:
         >>> begin(["server.py", "--port", "80"])
@@ -50,6 +51,7 @@ def begin(argv: Sequence[str]) -> None:
         if not _is_on(argv, DEBUG):
             logging.getLogger("ignite").setLevel(logging.WARNING)  # three lines of when engines begin and end, for one that tells
         refuse_unknown(argv)
+        refuse_numbers(argv)
         if _is_on(argv, LINKS):
             os.environ[FOLLOW] = "1"
 
@@ -94,6 +96,21 @@ def refuse_unknown(argv: Sequence[str]) -> None:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean --{near[0]}?" if near else "the keys at the top of the configuration are the options."
             raise ValueError(f"--{option}: no such option of {' and '.join(Path(f).name for f in files)}; {hint}")
+
+
+def refuse_numbers(argv: Sequence[str]) -> None:
+    """See that no path is one that Fire makes a number of: a folder `2024`, or `2024_01`, which would be 202401.
+
+    Raises:
+        ValueError: one is.
+    """
+    for option, value in options(argv).items():
+        try:
+            number = isinstance(ast.literal_eval(value), int | float)
+        except (ValueError, SyntaxError):
+            continue
+        if number and PATHS.fullmatch(option):
+            raise ValueError(f"--{option} {value}: is taken for a number, not for a path; write ./{value}")
 
 
 def options(argv: Sequence[str]) -> dict[str, str]:

@@ -62,6 +62,18 @@ def test_a_mirrored_mask_is_refused(head, tmp_path):
         LoadMaskd()(LoadScand("image")({"image": str(head), "mask": str(tmp_path / "m.nii")}))
 
 
+@pytest.mark.parametrize("value", [0.5, np.nan], ids=["soft", "not a number"])
+def test_a_mask_of_volumes_whose_edge_is_not_known_is_refused(head, tmp_path, value):
+    values = np.zeros((20, 24, 16), np.float32)
+    values[8:12, 8:12, 8:12], values[8, 8:12, 8:12] = 2035, value
+    nib.save(nib.Nifti1Image(values, nib.load(head).affine), tmp_path / "m.nii")
+    with pytest.raises(ValueError, match=r"m.nii: (is no mask: its values are not whole numbers; round|.*NaN)"):
+        LoadMaskd()(LoadScand("image")({"image": str(head), "mask": str(tmp_path / "m.nii")}))
+    values[8] = 0
+    nib.save(nib.Nifti1Image(values, nib.load(head).affine), tmp_path / "m.nii")
+    assert LoadMaskd()(LoadScand("image")({"image": str(head), "mask": str(tmp_path / "m.nii")}))["mask"].sum() == 3 * 16
+
+
 def test_a_point_survives_the_round_trip_to_an_oblique_grid(tmp_path):
     """A blob marked in the network's grid comes back at its own world position, in the file's shape and affine."""
     save_head(tmp_path / "a.nii.gz", (40, 44, 12), OBLIQUE)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hrcam_monai.workflows.command_line import begin, config_files, end_with_reason, options, refuse_unknown
+from hrcam_monai.workflows.command_line import begin, config_files, end_with_reason, options, refuse_numbers, refuse_unknown
 from tests.bundle.runs import command, run
 
 
@@ -36,6 +36,18 @@ def test_a_misspelt_one_is_named(option, message):
     with pytest.raises(ValueError, match="no such option") as error:
         refuse_unknown(argv("train", "two_stage", **{option: 1}))
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("folder", ["2024", "2024_01", "1e3", "0.5"])
+@pytest.mark.parametrize("option", ["dataset_dir", "output-dir", "checkpoint", "brain_masks"])
+def test_a_path_that_would_become_a_number_is_told(option, folder):
+    with pytest.raises(ValueError, match="number") as error:
+        refuse_numbers([*argv("inference"), f"--{option}", folder])
+    assert str(error.value) == f"--{option.replace('-', '_')} {folder}: is taken for a number, not for a path; write ./{folder}"
+
+
+def test_numbers_and_paths_are_left_alone():
+    refuse_numbers([*argv("inference"), "--dataset_dir", "./2024", "--output_dir", "2024-01", "--map_threshold", "0.5"])
 
 
 def test_other_programs_are_left_alone():

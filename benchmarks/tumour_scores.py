@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from hrcam_monai.metrics import bootstrap_interval, completeness_error, randomiz
 from hrcam_monai.metrics.detection import peaks
 from hrcam_monai.metrics.localization import localization_scores
 from hrcam_monai.networks.edges import along_edges
-from hrcam_monai.networks.level_head import pool_maps
+from hrcam_monai.networks.level_head import pool_maps, pooling_to
 from hrcam_monai.transforms.thresholds import SCALES, threshold_between
 
 PEERS = {"MONAI Grad-CAM": False, "TorchCAM LayerCAM": True}  # which is read as ours is, too: Grad-CAM was never the better one
@@ -55,9 +56,9 @@ def moved(maps: Mapping[str, Tensor], image: Tensor, inferer: HRCAMInferer, step
     if not maps or not (steps or inferer.edges):
         return dict(maps)
     stacked = torch.stack([m[..., 0] for m in maps.values()])[None]
-    found = along_edges(stacked, image[..., 0], steps or inferer.edges)
-    before, after = (pool_maps(m, inferer.pooling, inferer.sharpness) for m in (stacked, found))
-    return dict(zip(maps, (found + (before - after)[..., None, None])[0, ..., None], strict=True))
+    pool = partial(pool_maps, pooling=inferer.pooling, sharpness=inferer.sharpness)
+    found = pooling_to(pool(stacked), along_edges(stacked, image[..., 0], steps or inferer.edges), pool)
+    return dict(zip(maps, found[0, ..., None], strict=True))
 
 
 def maps_of(ours: Candidate, peers: Iterable[PeerMaps], image: Tensor, label: int) -> tuple[Tensor, dict[str, Tensor]]:

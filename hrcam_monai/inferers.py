@@ -14,7 +14,7 @@ from monai.networks.layers import gaussian_1d, separable_filtering
 from torch import Tensor
 
 from hrcam_monai.networks.edges import along_edges
-from hrcam_monai.networks.level_head import POOLINGS, pool_maps
+from hrcam_monai.networks.level_head import POOLINGS, pool_maps, pooling_to
 from hrcam_monai.networks.mixing import mix
 from hrcam_monai.networks.scales import across_scales
 
@@ -214,8 +214,7 @@ class HRCAMInferer(Inferer):
         found = across_scales(maps, x, read, self.scales, kept=self.slice_axis)
         if self.edges:
             found = self._along_edges(found, x)
-        shift = self._pool(maps) - self._pool(found)
-        return found + shift.view(*shift.shape, *[1] * (found.ndim - 2))
+        return pooling_to(self._pool(maps), found, self._pool)
 
     def _along_edges(self, maps: Tensor, x: Tensor) -> Tensor:
         """Maps moved along the edges of what the network sees at once."""

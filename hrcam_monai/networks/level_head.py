@@ -7,13 +7,14 @@ the K class maps gives the same numbers with memory O(K x voxels) instead of O(c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["POOLINGS", "LevelHead", "pool_maps", "upsample", "upsample_by_axes", "upsampled_mean"]
+__all__ = ["POOLINGS", "LevelHead", "pool_maps", "pooling_to", "upsample", "upsample_by_axes", "upsampled_mean"]
 
 POOLINGS = ("gap", "lse")
 MEAN = "mean"  # the reference of classes that are all findings
@@ -81,6 +82,17 @@ def pool_maps(maps: Tensor, pooling: str, sharpness: float = 10.0) -> Tensor:
         return flat.mean(dim=2)
     count = torch.full([], flat.shape[2], dtype=torch.float32, device=flat.device)  # a tensor, so that an export keeps it
     return (torch.logsumexp(flat * sharpness, dim=2) - torch.log(count)) / sharpness
+
+
+def pooling_to(scores: Tensor, maps: Tensor, pool: Callable[[Tensor], Tensor]) -> Tensor:
+    """Class maps [B, K, *spatial], each shifted as a whole, so that they pool to these scores [B, K].
+
+    Example:
+        >>> pooling_to(torch.tensor([[3.0]]), torch.tensor([[[0.0, 2.0]]]), lambda maps: pool_maps(maps, "gap"))
+        tensor([[[2., 4.]]])
+    """
+    shift = scores - pool(maps)
+    return maps + shift.view(*shift.shape, *[1] * (maps.ndim - 2))
 
 
 class LevelHead(nn.Module):

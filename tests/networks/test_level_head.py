@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrcam_monai.networks import LevelHead, pool_maps
-from hrcam_monai.networks.level_head import upsample, upsample_by_axes, upsampled_mean
+from hrcam_monai.networks.level_head import pooling_to, upsample, upsample_by_axes, upsampled_mean
 from tests.networks.backbones import naive_hrcam
 
 SIZES = [
@@ -84,6 +84,15 @@ def test_lse_lies_between_mean_and_maximum():
     assert ((pool_maps(maps, "lse", 5.0) > mean) & (pool_maps(maps, "lse", 5.0) < top)).all()
     torch.testing.assert_close(pool_maps(maps.double(), "lse", 1e-4), mean.double(), atol=1e-3, rtol=0)
     assert pool_maps(1e4 * maps, "lse", 10.0).isfinite().all()
+
+
+@pytest.mark.parametrize("pooling", ["gap", "lse"])
+@pytest.mark.parametrize("size", [(6, 7), (3, 4, 5)])
+def test_maps_are_shifted_as_a_whole_to_what_they_pool_to(size, pooling):
+    maps, scores = torch.randn(2, 3, *size), torch.randn(2, 3)
+    found = pooling_to(scores, maps, lambda m: pool_maps(m, pooling))
+    torch.testing.assert_close(pool_maps(found, pooling), scores)
+    torch.testing.assert_close((found - maps).flatten(2).std(2), torch.zeros(2, 3), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("pooling", ["gap", "lse"])

@@ -59,6 +59,7 @@ $(foreach t,simulated second,$(foreach s,$(SEEDS),$(eval $(call COMPARE,$(t),$(s
 evidence: $(foreach t,$(TEST_SETS),$(foreach s,$(SEEDS),$(RESULTS)/compare_$(t)_$(s).json) $(RESULTS)/densenet_$(t).json) ## docs/results.md: three seeds of every network beside every CAM (4 hours)
 	$(BIN)/python benchmarks/unet_ceiling.py --cohort $(WORK)/cohort $(foreach t,$(TEST_SETS),--test $(t)=$(WORK)/$(t))
 	$(BIN)/python benchmarks/sanity.py --cohort $(WORK)/cohort
+	$(BIN)/python benchmarks/healthy_heads.py --data $(REAL) --cohort $(WORK)/cohort
 	$(BIN)/python benchmarks/evidence.py
 
 TUMOUR_RUN = $(BIN)/python benchmarks/tumours.py --data $(REAL) --name $(1) --fold $(2) --seed $(3) &&

@@ -24,7 +24,7 @@ from hrcam_monai.workflows.model_settings import write_model_settings
 
 __all__ = ["GEOMETRY", "changed_by_task", "fit_classifier", "run"]
 
-GEOMETRY = ("spatial_dims", "slice_axis", "slice_sigma", "edges", "scales", "spacing", "upright", "roi_size")
+GEOMETRY = ("spatial_dims", "slice_axis", "neighbours", "slice_sigma", "edges", "scales", "spacing", "upright", "roi_size")
 TASK = ("in_channels", "resample", "crop", "normalization", "first_is_finding")  # what an overlay of a task changes besides
 
 

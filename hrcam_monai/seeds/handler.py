@@ -22,6 +22,7 @@ from hrcam_monai.seeds.layer_cam import middle_features, mirrored_layer_cam, sca
 from hrcam_monai.seeds.novelty import novelty
 from hrcam_monai.seeds.own_maps import own_maps
 from hrcam_monai.seeds.rounds import epochs_of_round
+from hrcam_monai.transforms.slices import with_neighbours
 from hrcam_monai.utils.distributed import is_main_process, wait
 from hrcam_monai.utils.files import write_tensors
 
@@ -51,6 +52,7 @@ class SeedHandler:
         reference: index of the class whose images have no seeds; None where every class is a finding.
         flip_axes: spatial axes that images are mirrored along to be read.
         slice_axis: of volumes that a 2-D network runs along; None where it takes the image whole.
+        neighbours: of each slice, that the network is shown with it.
         power: of the maps, whose background is not zero: what is weak in them counts less.
         novelty_power: of the novelty that weighs a map; 0 leaves it as it is. Where every class is a finding, no image shows
             what is not one, and a map without it spreads over common anatomy.
@@ -70,6 +72,7 @@ class SeedHandler:
         reference: int | None = None,
         flip_axes: Sequence[int] = (),
         slice_axis: int | None = None,
+        neighbours: Sequence[int] = (),
         power: float = 2.0,
         novelty_power: float = 0.0,
         agreement_power: float = 0.0,
@@ -81,6 +84,7 @@ class SeedHandler:
         self.reference = reference
         self.mirrors = [[], *mirrored_axes(flip_axes)]
         self.slice_axis = slice_axis
+        self.neighbours = list(neighbours)
         self.power = power
         self.novelty_power = novelty_power
         self.agreement_power = agreement_power
@@ -130,7 +134,9 @@ class SeedHandler:
 
     def _slices(self, image: Tensor) -> Tensor:
         """[C, *spatial] -> [S, C, *], what the network sees at once."""
-        return image[None] if self.slice_axis is None else image.movedim(self.slice_axis + 1, 0)
+        if self.slice_axis is None:
+            return image[None]
+        return with_neighbours(image, self.neighbours, slice_axis=self.slice_axis).movedim(self.slice_axis + 1, 0)
 
     def _found(self, slices: Sequence[Tensor], number: int) -> Iterator[Tensor]:
         """A round's maps [S, 1, *] of what each image is labelled with; of the reference class empty ones."""

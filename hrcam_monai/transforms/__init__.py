@@ -4,13 +4,14 @@ from hrcam_monai.transforms.augment import RandFoldsd
 from hrcam_monai.transforms.lesions import BrainDepthd, RandLesionsd
 from hrcam_monai.transforms.load import LoadMaskd, LoadScand, is_tissue, split_reading
 from hrcam_monai.transforms.read_prediction import LabelMapd, ReadPredictiond
-from hrcam_monai.transforms.slices import RandSlicesd, SliceWeightsd, slice_weights
+from hrcam_monai.transforms.slices import NeighbourSlicesd, RandSlicesd, SliceWeightsd, slice_weights, with_neighbours
 
 __all__ = [
     "BrainDepthd",
     "LabelMapd",
     "LoadMaskd",
     "LoadScand",
+    "NeighbourSlicesd",
     "RandFoldsd",
     "RandLesionsd",
     "RandSlicesd",
@@ -19,4 +20,5 @@ __all__ = [
     "is_tissue",
     "slice_weights",
     "split_reading",
+    "with_neighbours",
 ]

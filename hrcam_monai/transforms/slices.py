@@ -1,4 +1,4 @@
-"""Draw slices of a volume by how much each of them weighs."""
+"""What a network that sees slices is shown of a volume: slices drawn by how much each weighs, and those beside them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,86 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable, Transform
+from torch import Tensor
 
-__all__ = ["RandSlicesd", "SliceWeightsd", "slice_weights"]
+__all__ = ["NeighbourSlicesd", "RandSlicesd", "SliceWeightsd", "slice_weights", "with_neighbours"]
 
 
-def slice_weights(image: MetaTensor, *, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> torch.Tensor:
+def _slice_and_neighbours(volume: Tensor, index: int, neighbours: Sequence[int], slice_axis: int) -> Tensor:
+    """One slice of a volume [C, X, Y, Z], and those so many slices from it, as channels: [C * (1 + neighbours), *]."""
+    slices, own = volume.movedim(slice_axis + 1, 0), []
+    for at in (index, *(index + offset for offset in neighbours)):
+        own.append(slices[at] if 0 <= at < len(slices) else torch.zeros_like(slices[index]))
+    return torch.cat(own)
+
+
+def with_neighbours(volume: Tensor, neighbours: Sequence[int], *, slice_axis: int = 2) -> Tensor:
+    """A volume whose slices have those beside them as further channels.
+
+    From slice to slice a sheet of cortex moves on and a lesion stays, so that a network of slices can tell them apart.
+
+    Args:
+        volume: [C, X, Y, Z].
+        neighbours: how many slices on each of them lies; beyond the ends is air.
+        slice_axis: spatial axis that slices are cut along.
+
+    Returns:
+        [C * (1 + neighbours), X, Y, Z], each slice's own channels first.
+
+    Example:
+        >>> with_neighbours(torch.arange(3.0).view(1, 1, 1, 3), [-1, 1]).squeeze()
+        tensor([[0., 1., 2.],
+                [0., 0., 1.],
+                [1., 2., 0.]])
+    """
+    slices = [_slice_and_neighbours(volume, i, neighbours, slice_axis) for i in range(volume.shape[slice_axis + 1])]
+    return torch.stack(slices, dim=slice_axis + 1)
+
+
+class NeighbourSlicesd(MapTransform):
+    """Give each slice of a volume those beside it as further channels (`with_neighbours`); put it last of the preprocessing.
+
+    Args:
+        keys: volumes [C, X, Y, Z].
+        neighbours: how many slices on each of them lies; none leaves volumes, and images without slices, as they are.
+        slice_axis: spatial axis that slices are cut along.
+
+    Raises:
+        ValueError: neighbours of images that have no slices, or a slice that is its own neighbour.
+
+    Example:
+        >>> NeighbourSlicesd("image", neighbours=[-2, 2])({"image": torch.rand(1, 8, 8, 5)})["image"].shape
+        torch.Size([3, 8, 8, 5])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        neighbours: Sequence[int] = (),
+        slice_axis: int | None = 2,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if neighbours and slice_axis is None:
+            raise ValueError(f"neighbours is {list(neighbours)}, but without a slice_axis there are no slices; set one, or [].")
+        if 0 in neighbours:
+            raise ValueError(f"neighbours is {list(neighbours)}; 0 is the slice itself, leave it out.")
+        self.neighbours, self.slice_axis = list(neighbours), slice_axis
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        if self.slice_axis is None or not self.neighbours:
+            return d
+        for key in self.key_iterator(d):
+            volume = d[key]
+            d[key] = with_neighbours(torch.as_tensor(volume).as_subclass(Tensor), self.neighbours, slice_axis=self.slice_axis)
+            if isinstance(volume, MetaTensor):
+                d[key] = MetaTensor(d[key], meta=volume.meta, applied_operations=volume.applied_operations)
+        return d
+
+
+def slice_weights(image: MetaTensor, *, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> Tensor:
     """How much each slice of a preprocessed volume weighs when slices are drawn: its tissue, if it carries the label.
 
     Args:
@@ -71,15 +146,26 @@ class RandSlicesd(Randomizable, MapTransform):
         keys: volumes to slice.
         num_samples: slices drawn of each volume.
         slice_axis: spatial axis to slice along.
+        neighbours: of each slice of the image, as `with_neighbours` gives them.
+        image_key: of what neighbours are added to; other volumes, such as seeds, are of the slice alone.
         allow_missing_keys: skip entries that are not there (seeds).
     """
 
     def __init__(
-        self, keys: KeysCollection, *, num_samples: int = 1, slice_axis: int = 2, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        *,
+        num_samples: int = 1,
+        slice_axis: int = 2,
+        neighbours: Sequence[int] = (),
+        image_key: str = "image",
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.num_samples = num_samples
         self.slice_axis = slice_axis
+        self.neighbours = list(neighbours)
+        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]]:
         weights = np.asarray(data["slice_weights"], dtype=float)
@@ -89,6 +175,7 @@ class RandSlicesd(Randomizable, MapTransform):
         for index in drawn:
             item = dict(kept)
             for key in self.key_iterator(dict(data)):
-                item[key] = torch.as_tensor(data[key]).as_subclass(torch.Tensor).select(self.slice_axis + 1, int(index)).clone()
+                volume, beside = torch.as_tensor(data[key]).as_subclass(Tensor), self.neighbours if key == self.image_key else ()
+                item[key] = _slice_and_neighbours(volume, int(index), beside, self.slice_axis)
             items.append(item)
         return items

@@ -99,7 +99,8 @@ def described(metadata: Mapping[str, Any], weights: str | Path, *, first_is_find
     classes = Classes.of(settings["classes"], first_is_finding)
     listed = ", ".join(f"{i} {name}" for i, name in enumerate(classes))
     image, pred = found["network_data_format"]["inputs"]["image"], found["network_data_format"]["outputs"]["pred"]
-    image |= {"num_channels": settings["in_channels"], "spatial_shape": _seen_at_once(settings)}
+    seen = settings["in_channels"] * (1 + len(settings.get("neighbours", [])))
+    image |= {"num_channels": seen, "spatial_shape": _seen_at_once(settings)}
     named = {str(value): name for value, name in enumerate(classes.label_names) if name}
     pred |= {"num_channels": len(classes), "channel_def": named}
     found |= {"label_classes": listed, "pred_classes": f"logits: {listed}"}

@@ -121,6 +121,22 @@ def test_lesions_are_drawn_anew_into_healthy_heads(tmp_path):
 
 
 @pytest.mark.slow
+def test_slices_with_those_beside_them(cohort, tmp_path):
+    told = {"dataset_dir": cohort, "neighbours": [-1, 1]}
+    done = run("train", cwd=tmp_path, output_dir=tmp_path / "out", **told, **QUICK, **SEEDS)
+    assert done.returncode == 0, done.stderr
+    assert weights(tmp_path / "out")["backbone.stages.0.conv0.conv.weight"].shape[1] == 3
+    read = {"cwd": tmp_path, "split": "test", "checkpoint": tmp_path / "out" / "model.pt", **TINY}
+    for config in ("evaluate", "inference"):
+        done = run(config, output_dir=tmp_path / config, **told, **read)
+        assert done.returncode == 0, done.stderr
+    assert "not known" not in (tmp_path / "inference" / "predictions.csv").read_text()  # what training images were like
+    forgotten = run("inference", output_dir=tmp_path / "forgotten", dataset_dir=cohort, **read)
+    assert forgotten.returncode == 1
+    assert "neighbours was [-1, 1], is []" in forgotten.stderr
+
+
+@pytest.mark.slow
 def test_two_processes_train_and_evaluate_as_one(cohort, trained, tmp_path):
     told = {"dataset_dir": cohort, "output_dir": tmp_path / "out", **QUICK, **SEEDS}
     done = run("train", "multi_gpu_train", cwd=tmp_path, processes=2, **told)

@@ -1,6 +1,6 @@
 """Dictionary transforms that the bundle needs and MONAI lacks."""
 
-from hrcam_monai.transforms.augment import RandFoldsd
+from hrcam_monai.transforms.augment import RandFoldsd, RandSulcid
 from hrcam_monai.transforms.lesions import BrainDepthd, RandLesionsd
 from hrcam_monai.transforms.load import LoadMaskd, LoadScand, is_tissue, split_reading
 from hrcam_monai.transforms.read_prediction import LabelMapd, ReadPredictiond
@@ -15,6 +15,7 @@ __all__ = [
     "RandFoldsd",
     "RandLesionsd",
     "RandSlicesd",
+    "RandSulcid",
     "ReadPredictiond",
     "SliceWeightsd",
     "is_tissue",

@@ -18,7 +18,7 @@ __all__ = ["CHOICES", "find_bundle", "fitting_config", "fitting_parser", "run_mo
 
 PACKAGE = Path(__file__).parents[1]
 # overlays that make another network, or another input, of a bundle, as they are laid over it
-CHOICES = ((), ("two_stage",), ("spatial_3d",), ("pictures",), ("pictures", "imagenet"))
+CHOICES = ((), ("two_stage",), ("spatial_3d",), ("people",), ("pictures",), ("pictures", "imagenet"))
 
 
 def weights_file(model: str | Path) -> Path:

@@ -12,7 +12,6 @@ from hrcam_monai.transforms import (
     LabelMapd,
     LoadMaskd,
     LoadScand,
-    RandFoldsd,
     RandSlicesd,
     ReadPredictiond,
     SliceWeightsd,
@@ -193,32 +192,6 @@ def test_label_map_is_empty_for_the_reference_and_for_a_flat_map():
     assert not LabelMapd()({"map": 0 * heat, "image": image, "map_class": 1})["label_map"].any()
     with pytest.raises(ValueError, match="threshold is 1; it must lie between 0 and 1"):
         LabelMapd(threshold=1)
-
-
-@pytest.mark.parametrize("shape", [(1, 40, 48), (2, 24, 20, 16)])
-def test_folds_are_thin_and_only_in_tissue(shape):
-    image = torch.zeros(shape)
-    image[:, 4:-4, 4:-4] = 0.5
-    folds = RandFoldsd("image", prob=1.0, dark=1.0).set_random_state(0)
-    shares = []
-    for _ in range(10):
-        change = folds({"image": image})["image"] - image
-        assert torch.equal(change != 0, (change != 0) & (image != 0))
-        assert -1.6 <= change.min() < 0
-        assert change.max() <= 0
-        shares.append(float((change < change.min() / 2).sum() / (image != 0).sum()))
-    assert 0 < np.mean(shares) < 0.2
-
-
-def test_folds_repeat_with_the_seed_and_leave_some_images_alone():
-    image = torch.rand(1, 32, 32) + 1
-    runs = [
-        [RandFoldsd("image", prob=0.5).set_random_state(seed)({"image": image})["image"] for seed in range(12)] for _ in (0, 1)
-    ]
-    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
-    alone = [torch.equal(out, image) for out in runs[0]]
-    assert any(alone)
-    assert not all(alone)
 
 
 def test_a_mask_that_is_a_picture_is_black_and_white(tmp_path):

@@ -77,6 +77,32 @@ evidence-tumour-peers: $(STAMP) ## docs/real_tumours.md: other networks, and a c
 	$(BIN)/python benchmarks/tumours_without_image.py --data $(REAL)
 	$(BIN)/python benchmarks/tumours_table.py --peers-only
 
+# people: their scans as `prepare` hands them on, heads of them to train with, and what is found in people never seen
+$(WORK)/people/%/table.csv: | $(STAMP)
+	mkdir -p $(@D)
+	(echo subject,file; cd $(REAL)/$* && ls *.nii.gz | sed 's/\(.*\)_T1w.nii.gz/$*-\1,&/') > $@
+
+$(WORK)/people/%/done: $(WORK)/people/%/table.csv
+	$(BIN)/python -m hrcam_monai prepare $(REAL)/$* --table $< --unlabelled --strip never --output $(@D)
+	touch $@
+
+$(WORK)/people/heads/manifest.json: $(WORK)/people/anatomy_cc0/done $(WORK)/people/anatomy_pddl/done
+	$(BIN)/python -m hrcam_monai simulate --task drawn_abnormalities --output $(@D) --subjects 720 --split 4 1 0 \
+		$(patsubst %/done,--anatomy %/images,$^)
+
+$(WORK)/people_%/model.pt: $(WORK)/people/heads/manifest.json
+	$(RUN) --config_file "['bundle/configs/train.json','bundle/configs/drawn_lesions.json','bundle/configs/people.json']" \
+		--dataset_dir $(WORK)/people/heads --output_dir $(@D) --seed $* --resume True
+
+$(WORK)/people_compared_%/comparison.json: $(WORK)/people_%/model.pt $(WORK)/second/manifest.json
+	$(BIN)/python -W ignore -m hrcam_monai compare --dataset-dir $(WORK)/second --output $(@D) --resume --seed $* \
+		--network people=$(WORK)/people_$*/model.pt:people --network base=$(WORK)/people_$*/base_cnn.pt:people \
+		--method "MONAI Grad-CAM" --method "TorchCAM LayerCAM"
+
+.PHONY: evidence-people
+evidence-people: $(foreach s,$(SEEDS),$(WORK)/people_compared_$(s)/comparison.json) ## docs/people.md: trained on people, asked about people never seen (an hour a seed)
+	$(BIN)/python benchmarks/people.py --second $(WORK)/second $(foreach c,$^,--compared $(dir $(c)))
+
 PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
 COARSE_TUMOURS := --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" --set slice_sigma=2.0 \
 	--set base_epochs=25 --set val_interval=10 --set map_class=glioblastoma

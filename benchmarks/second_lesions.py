@@ -17,7 +17,7 @@ from typing import Annotated
 import nibabel as nib
 import numpy as np
 import typer
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from tqdm import tqdm
 
 from hrcam_monai.data.slices import visible_slices
@@ -70,16 +70,26 @@ def add_cluster(
     return image
 
 
-def make_subject(path: Path, rng: np.random.Generator, grade: str, spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """int16 image, uint8 mask [X, Y, Z] and affine of one subject."""
-    image, affine = warp(load_anatomy(path), rng, spacing)
-    brain, mask = image > 0, np.zeros(image.shape, np.uint8)
+def kind(image: np.ndarray, healthy: np.ndarray, mask: np.ndarray) -> str:
+    """Whether a head's lesions are brighter than what was there, darker, or some the one and some the other; "none" without."""
+    parts, count = label(mask)
+    brighter = [image[parts == i + 1].mean() > healthy[parts == i + 1].mean() for i in range(count)]
+    return "none" if not count else "bright" if all(brighter) else "mixed" if any(brighter) else "dark"
+
+
+def make_subject(
+    path: Path, rng: np.random.Generator, grade: str, spacing: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """int16 image, uint8 mask [X, Y, Z], affine, and the kind of the lesions of one subject."""
+    healthy, affine = warp(load_anatomy(path), rng, spacing)
+    image, brain, mask = healthy, healthy > 0, np.zeros(healthy.shape, np.uint8)
     noise = rng.uniform(0.02, 0.028)
     for _ in range(int(rng.integers(1, 4)) if grade != "none" else 0):
         image = add_cluster(image, mask, rng, grade, noise, spacing)
+    found = kind(image, healthy, mask)
     ramp = np.tensordot(rng.uniform(-0.08, 0.08, 3), np.indices(image.shape) / np.array(image.shape)[:, None, None, None], 1)
     image = np.hypot(image * (1 + ramp) + rng.normal(0, noise, image.shape), rng.normal(0, noise, image.shape))
-    return np.where(brain, np.clip(image * rng.uniform(300, 1200), 1, None), 0).round().astype(np.int16), mask, affine
+    return np.where(brain, np.clip(image * rng.uniform(300, 1200), 1, None), 0).round().astype(np.int16), mask, affine, found
 
 
 def main(
@@ -95,13 +105,13 @@ def main(
     for person, path in enumerate(tqdm(anatomy, desc="second lesions", unit="person")):
         for turn, grade in enumerate(PLAN):
             name = f"sub-{len(entries) + 1:04d}"
-            image, mask, affine = make_subject(path, np.random.default_rng([seed, person, turn]), grade, spacing)
-            entry = {"image": f"images/{name}_T1w.nii.gz", "mask": f"masks/{name}_lesions.nii.gz", "subject": name}
+            image, mask, affine, found = make_subject(path, np.random.default_rng([seed, person, turn]), grade, spacing)
+            entry = {"image": f"images/{name}_T1w.nii.gz", "mask": f"masks/{name}_lesions.nii.gz", "subject": name, "kind": found}
             nib.save(nib.Nifti1Image(image, affine), output / entry["image"])
             nib.save(nib.Nifti1Image(mask, affine), output / entry["mask"])
-            label = "abnormal" if mask.any() else "normal"
+            named = "abnormal" if mask.any() else "normal"
             shown = {"slices": visible_slices(mask, affine)} if mask.any() else {}
-            entries.append({**entry, "label": label, "grade": grade if mask.any() else "none", **shown})
+            entries.append({**entry, "label": named, "grade": grade if mask.any() else "none", **shown})
     manifest = {
         "name": "second lesions",
         "description": f"Clusters of balls drawn into {len(anatomy)} brains; seed {seed}.",

@@ -1,0 +1,133 @@
+"""What a network that was trained on people finds in people never seen: docs/people.md, from what `hrcam compare` wrote.
+
+python benchmarks/people.py --second work/second --compared work/people_compare_0 --compared work/people_compare_1
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from common import RESULTS, ROOT, fill, table, write_json
+
+from hrcam_monai.data import load_manifest
+from hrcam_monai.metrics import bootstrap_interval
+
+OURS = "HR-CAM, people"
+GRADES = ("plain", "moderate", "faint", "all")
+KINDS = ("bright", "dark", "mixed")
+MEASURES = ("pixel_ap", "best_dice", "pointing", "energy")
+ALIKE = ", read as HR-CAM"
+Result = dict[str, Any]
+
+
+def by_kind(rows: Sequence[Mapping[str, str]], kinds: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Pixel AP of our maps of heads whose lesions are all bright, all dark, or both: mean, interval, and how many."""
+    found = {}
+    for name in KINDS:
+        own = np.array([float(r["pixel_ap"]) for r in rows if kinds[r["subject"]] == name])
+        found[name] = {"subjects": len(own), "pixel_ap": float(own.mean())}
+        found[name]["ci95"] = list(bootstrap_interval(lambda x: float(x.mean()), own))
+    return found
+
+
+def gathered(compared: Path, kinds: Mapping[str, str]) -> Result:
+    """What is kept of one comparison: machine, seed, classification, localization, and pixel AP by the kind of lesion."""
+    content = json.loads((compared / "comparison.json").read_text())
+    with (compared / "per_subject.csv").open(newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["method"] == OURS and r["pixel_ap"]]
+    kept = {k: content[k] for k in ("machine", "versions", "seed", "commit", "classification", "localization")}
+    return kept | {"kinds": by_kind(rows, kinds)}
+
+
+def of_method(result: Result, method: str, measure: str, group: str = "all") -> float:
+    return float(next(r[measure] for r in result["localization"] if (r["method"], r["group"]) == (method, group)))
+
+
+def auc(result: Result, group: str, network: str = "people") -> float:
+    return float(next(r["auc"] for r in result["classification"] if (r["network"], r["group"]) == (network, group)))
+
+
+def peers(result: Result) -> list[str]:
+    """The methods that are not ours."""
+    return sorted({r["method"] for r in result["localization"] if not r["method"].startswith("HR-CAM")})
+
+
+def best_peer(result: Result) -> float:
+    """Pixel AP of the best map of the plain CNN, read as ours or not; its layer is chosen with the masks, which ours has not."""
+    return max(of_method(result, m, "pixel_ap") for m in peers(result))
+
+
+def seeds_of(values: Sequence[float]) -> str:
+    """Mean, and each seed."""
+    return f"**{np.mean(values):.3f}** ({', '.join(f'{v:.3f}' for v in values)})"
+
+
+def targets(results: Sequence[Result]) -> str:
+    """What was aimed at, and what was found."""
+    kinds = [r["kinds"] for r in results]
+    rows = [
+        ("AUC, plain lesions", 0.97, [auc(r, "plain") for r in results]),
+        ("AUC, all", 0.85, [auc(r, "all") for r in results]),
+        ("pointing, plain lesions", 0.9, [of_method(r, OURS, "pointing", "plain") for r in results]),
+        (
+            "pixel AP, ours / best peer read as ours or not",
+            1.15,
+            [of_method(r, OURS, "pixel_ap") / best_peer(r) for r in results],
+        ),
+        ("pixel AP, bright / dark lesions", 0.8, [k["bright"]["pixel_ap"] / k["dark"]["pixel_ap"] for k in kinds]),
+    ]
+    lines = [[n, f">= {t:g}", seeds_of(v), "met" if np.mean(v) >= t else "MISSED"] for n, t, v in rows]
+    return table(["what", "target", "mean (each seed)", ""], lines)
+
+
+def methods(results: Sequence[Result]) -> str:
+    """Every map, best first."""
+    names = sorted({r["method"] for r in results[0]["localization"]}, key=lambda m: -of_method(results[0], m, "pixel_ap"))
+    lines = []
+    for name in names:
+        own = [r for r in results if any(x["method"] == name for x in r["localization"])]
+        means = [np.mean([of_method(r, name, "pixel_ap", g) for r in own]) for g in GRADES]
+        rest = [np.mean([of_method(r, name, m) for r in own]) for m in MEASURES[1:]]
+        lines.append([name, *(f"{v:.3f}" for v in means), *(f"{v:.2f}" for v in rest)])
+    return table(["map", *(f"pixel AP, {g}" for g in GRADES), "best Dice", "pointing", "energy"], lines)
+
+
+def classification(results: Sequence[Result]) -> str:
+    """AUC of each network by grade."""
+    names = sorted({c["network"] for c in results[0]["classification"]}, reverse=True)
+    lines = [[n, *(seeds_of([auc(r, g, n) for r in results]) for g in GRADES)] for n in names]
+    return table(["network, AUC", *GRADES], lines)
+
+
+def page(results: Sequence[Result]) -> str:
+    """The results as Markdown."""
+    first = results[0]
+    versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
+    made = f"{first['machine']['cpu']}; {versions}. Training seeds: {', '.join(str(r['seed']) for r in results)}."
+    kinds = [f"{n} {first['kinds'][n]['subjects']}" for n in KINDS]
+    counted = f"Heads by what their lesions are: {', '.join(kinds)}."
+    return "\n\n".join([made, targets(results), counted, classification(results), methods(results)])
+
+
+def main(
+    second: Annotated[Path, typer.Option(help="Cohort of second_lesions.py.")],
+    compared: Annotated[list[Path], typer.Option(help="Output of `hrcam compare` of one seed; may be repeated.")],
+) -> None:
+    """Gather, write a JSON file a seed, and fill docs/people.md from all that are there."""
+    kinds = {str(e["subject"]): str(e["kind"]) for e in load_manifest(second).items("test")}
+    for folder in compared:
+        result = gathered(folder, kinds)
+        write_json(RESULTS / "people" / f"second_{result['seed']}.json", result)
+    results = [json.loads(p.read_text()) for p in sorted((RESULTS / "people").glob("second_*.json"))]
+    fill(ROOT / "docs" / "people.md", "people", page(results))
+    typer.echo(page(results))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,8 +1,10 @@
 """Are the maps of healthy people empty? Peaks a head at an operating point that validation heads set, by site.
 
 python benchmarks/healthy_heads.py --data ../shared/data --cohort work/cohort
+python benchmarks/healthy_heads.py --data ../shared/data --cohort work/people/heads --weights bundle/models/people/model.pt \
+    --site OASIS --page docs/people.md --output benchmarks/results/people/healthy_heads.json
 
-The people are those of no shipped weights' training; none has a lesion that is known.
+Give the sites whose people did not train the weights; none has a lesion that is known.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from hrcam_monai.data import load_manifest
 from hrcam_monai.input_check import CheckInputd, is_unlike
 from hrcam_monai.metrics import bootstrap_interval
 from hrcam_monai.metrics.detection import peaks
-from hrcam_monai.workflows.configs import bundle_parser
+from hrcam_monai.workflows.model_folder import fitting_parser
 
 SITES = {"OASIS": "oasis_healthy_t1", "OpenNeuro ds002748": "anatomy_cc0", "OpenNeuro ds000011": "anatomy_pddl"}
 POINTS = {"plain lesions": ("plain",), "any lesion": ("plain", "moderate", "faint")}
@@ -33,7 +35,7 @@ POINTS = {"plain lesions": ("plain",), "any lesion": ("plain", "moderate", "fain
 @torch.no_grad()
 def read(candidate: Candidate, items: Sequence[Mapping[str, Any]], weights: Path, desc: str) -> Iterator[Row]:
     """A row a head: grade, whether called abnormal and unlike, the heights of its map's peaks, the highest inside its mask."""
-    parser = bundle_parser(ROOT / "bundle")
+    parser = fitting_parser(weights, ROOT / "bundle")
     preprocessing, spacing = parser.get_parsed_content("preprocessing"), parser["spacing"]
     check = CheckInputd(weights=weights, network=candidate.network, slice_axis=candidate.inferer.slice_axis)
     for item in tqdm(items, desc=desc, unit="head"):
@@ -58,7 +60,7 @@ def lines(site: str, rows: Sequence[Row], validation: Sequence[Row]) -> dict[str
     return found
 
 
-def page(content: Mapping[str, Any]) -> str:
+def shown(content: Mapping[str, Any]) -> str:
     """The result as Markdown."""
     heads = ["people", "heads", "called abnormal", "told to be unlike"]
     heads += [f"false peaks a head, {name}" for name in POINTS] + [f"heads without one, {name}" for name in POINTS]
@@ -78,8 +80,10 @@ def main(
     cohort: Annotated[Path, typer.Option(help="Cohort that the weights were trained on; its validation heads set the points.")],
     weights: Annotated[Path, typer.Option(help="Network.")] = ROOT / "bundle" / "models" / "model.pt",
     output: Annotated[Path, typer.Option(help="JSON file.")] = RESULTS / "healthy_heads.json",
+    site: Annotated[list[str], typer.Option(help="May be repeated.")] = list(SITES),  # noqa: B006
+    page: Annotated[Path, typer.Option(help="Document with a place for the table.")] = ROOT / "docs" / "whole_heads.md",
 ) -> None:
-    """Measure, print, write, and fill docs/whole_heads.md."""
+    """Measure, print, write, and fill a document."""
     torch.set_num_threads(1)
     if not data.is_dir():
         typer.echo(f"no real data at {data}; nothing is measured.")
@@ -88,13 +92,13 @@ def main(
     manifest = load_manifest(cohort)
     validation = list(read(candidate, manifest.items("validation", masks=True), weights, "validation"))
     sites = {"validation heads, drawn": [r for r in validation if "inside" not in r]}
-    for site, folder in SITES.items():
-        items = [{"image": str(p), "subject": p.name} for p in sorted((data / folder).glob("*.nii.gz"))]
-        sites[site] = list(read(candidate, items, weights, site))
+    for name in site:
+        items = [{"image": str(p), "subject": p.name} for p in sorted((data / SITES[name]).glob("*.nii.gz"))]
+        sites[name] = list(read(candidate, items, weights, name))
     content = {**environment(0), "sensitivity": SENSITIVITY, "sites": [lines(n, r, validation) for n, r in sites.items()]}
     write_json(output, content)
-    fill(ROOT / "docs" / "whole_heads.md", "healthy_heads", page(content))
-    typer.echo(page(content))
+    fill(page, "healthy_heads", shown(content))
+    typer.echo(shown(content))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import healthy_heads
-from healthy_heads import lines, page
+from healthy_heads import lines, shown
 
 
 def head(name, heights, **more):
@@ -18,7 +18,7 @@ def test_peaks_count_from_the_height_that_validation_lesions_reach():
     assert (plain["a_head"], plain["without"]) == (1 / 3, 2)
     assert (every["a_head"], every["without"]) == (2 / 3, 2)  # from .8 on, which the faint one's height pulls down to
     content = {"machine": {"cpu": "one"}, "versions": {"python": "3"}, "sites": [found]}
-    assert "| here | 3 | 1 | 3 | 0.33 [0.00, 1.00] | 0.67 [0.00, 2.00] | 2 | 2 |" in page(content)
+    assert "| here | 3 | 1 | 3 | 0.33 [0.00, 1.00] | 0.67 [0.00, 2.00] | 2 | 2 |" in shown(content)
 
 
 def test_nothing_is_measured_without_the_data(tmp_path, capsys):

@@ -102,8 +102,9 @@ $(WORK)/people_compared_%/comparison.json: $(WORK)/people_%/model.pt $(WORK)/sec
 .PHONY: evidence-people
 evidence-people: $(foreach s,$(SEEDS),$(WORK)/people_compared_$(s)/comparison.json) ## docs/people.md: trained on people, asked about people never seen (an hour a seed)
 	$(BIN)/python benchmarks/people.py --second $(WORK)/second $(foreach c,$^,--compared $(dir $(c)))
-	$(BIN)/python benchmarks/healthy_heads.py --data $(REAL) --cohort $(WORK)/people/heads --weights bundle/models/people/model.pt \
+	$(BIN)/python benchmarks/healthy_heads.py --data $(REAL) --cohort $(WORK)/people/heads --weights $(WORK)/people_0/model.pt \
 		--site OASIS --page docs/people.md --output $(RESULTS)/people/healthy_heads.json
+	$(BIN)/python benchmarks/whole_heads.py --data $(REAL) --model $(WORK)/people_0 --page docs/people.md
 
 PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
 COARSE_TUMOURS := --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" --set slice_sigma=2.0 \

@@ -1,7 +1,7 @@
 """Are the maps of healthy people empty? Peaks a head at an operating point that validation heads set, by site.
 
 python benchmarks/healthy_heads.py --data ../shared/data --cohort work/cohort
-python benchmarks/healthy_heads.py --data ../shared/data --cohort work/people/heads --weights bundle/models/people/model.pt \
+python benchmarks/healthy_heads.py --data ../shared/data --cohort work/people/heads --weights work/people_0/model.pt \
     --site OASIS --page docs/people.md --output benchmarks/results/people/healthy_heads.json
 
 Give the sites whose people did not train the weights; none has a lesion that is known.

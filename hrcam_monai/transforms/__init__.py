@@ -4,7 +4,7 @@ from hrcam_monai.transforms.augment import RandFoldsd, RandSulcid
 from hrcam_monai.transforms.lesions import BrainDepthd, RandLesionsd
 from hrcam_monai.transforms.load import LoadMaskd, LoadScand, is_tissue, split_reading
 from hrcam_monai.transforms.read_prediction import LabelMapd, ReadPredictiond
-from hrcam_monai.transforms.slices import NeighbourSlicesd, RandSlicesd, SliceWeightsd, slice_weights, with_neighbours
+from hrcam_monai.transforms.slices import NeighbourSlicesd, RandSlicesd, SliceWeightsd, slice_weights
 
 __all__ = [
     "BrainDepthd",
@@ -21,5 +21,4 @@ __all__ = [
     "is_tissue",
     "slice_weights",
     "split_reading",
-    "with_neighbours",
 ]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Randomizable, Transform
+from monai.transforms import Compose, MapTransform, Randomizable, Transform
 from torch import Tensor
 
-__all__ = ["NeighbourSlicesd", "RandSlicesd", "SliceWeightsd", "slice_weights", "with_neighbours"]
+__all__ = ["NeighbourSlicesd", "RandSlicesd", "SliceWeightsd", "slice_weights", "unstacked", "with_neighbours"]
 
 
 def _slice_and_neighbours(volume: Tensor, index: int, neighbours: Sequence[int], slice_axis: int) -> Tensor:
@@ -88,6 +88,16 @@ class NeighbourSlicesd(MapTransform):
             if isinstance(volume, MetaTensor):
                 d[key] = MetaTensor(d[key], meta=volume.meta, applied_operations=volume.applied_operations)
         return d
+
+
+def unstacked(preprocessing: Compose) -> list[Any]:
+    """The steps of a preprocessing but for `NeighbourSlicesd`: training keeps volumes, and stacks what it draws of them.
+
+    Example:
+        >>> unstacked(Compose([NeighbourSlicesd("image", neighbours=[1])]))
+        []
+    """
+    return [step for step in preprocessing.transforms if not isinstance(step, NeighbourSlicesd)]
 
 
 def slice_weights(image: MetaTensor, *, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> Tensor:

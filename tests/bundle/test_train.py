@@ -104,7 +104,7 @@ def test_three_dimensions(cohort, tmp_path):
 @pytest.mark.slow
 def test_lesions_are_drawn_anew_into_healthy_heads(tmp_path):
     simulate_cohort(tmp_path / "heads", 6, spacing=8.0, split=(4, 2, 0), workers=1, task="drawn_abnormalities")
-    told = {"dataset_dir": tmp_path / "heads", "output_dir": tmp_path / "out", **QUICK}
+    told = {"dataset_dir": tmp_path / "heads", "output_dir": tmp_path / "out", "seeds": 1.0, **QUICK}
     parser = bundle_parser(CONFIGS.parent, ["drawn_lesions"], "train", **QUICK)
     parser["dataset_dir"], parser["output_dir"] = str(tmp_path / "heads"), str(tmp_path / "here")
     dataset = parser.get_parsed_content("train::dataset")
@@ -115,6 +115,8 @@ def test_lesions_are_drawn_anew_into_healthy_heads(tmp_path):
         done = run("train", "drawn_lesions", cwd=tmp_path, resume=resume, **told)
         assert done.returncode == 0, done.stderr
     assert weights(tmp_path / "out")
+    assert (tmp_path / "out" / "seeds_cnn.pt").is_file()  # of what made the seeds of each batch
+    assert not (tmp_path / "out" / "seeds.pt").is_file()
     other = run("train", "drawn_lesions", cwd=tmp_path, resume=True, **told, mirrored_axes=[1])
     assert other.returncode == 1
     assert "its training began with other settings (transforms); give the same again" in other.stderr

@@ -5,7 +5,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Flipd, Invertd
 
-from hrcam_monai.transforms import NeighbourSlicesd, RandSlicesd, with_neighbours
+from hrcam_monai.transforms import NeighbourSlicesd, RandSlicesd
+from hrcam_monai.transforms.slices import unstacked, with_neighbours
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -51,3 +52,9 @@ def test_neighbours_that_cannot_be():
         NeighbourSlicesd("image", neighbours=[1], slice_axis=None)
     with pytest.raises(ValueError, match=r"^neighbours is \[0, 1\]; 0 is the slice itself, leave it out\.$"):
         NeighbourSlicesd("image", neighbours=[0, 1])
+
+
+def test_training_takes_every_step_but_the_stacking_wherever_it_stands():
+    first, last = Flipd("image", 0), Flipd("image", 1)
+    assert unstacked(Compose([first, NeighbourSlicesd("image", neighbours=[1]), last])) == [first, last]
+    assert unstacked(Compose([first, last])) == [first, last]

@@ -99,13 +99,21 @@ def described(metadata: Mapping[str, Any], weights: str | Path, *, first_is_find
     classes = Classes.of(settings["classes"], first_is_finding)
     listed = ", ".join(f"{i} {name}" for i, name in enumerate(classes))
     image, pred = found["network_data_format"]["inputs"]["image"], found["network_data_format"]["outputs"]["pred"]
-    seen = settings["in_channels"] * (1 + len(settings.get("neighbours", [])))
-    image |= {"num_channels": seen, "spatial_shape": _seen_at_once(settings)}
+    seen = _channel_names(settings)
+    image |= {"num_channels": len(seen), "channel_def": seen, "spatial_shape": _seen_at_once(settings)}
     named = {str(value): name for value, name in enumerate(classes.label_names) if name}
     pred |= {"num_channels": len(classes), "channel_def": named}
     found |= {"label_classes": listed, "pred_classes": f"logits: {listed}"}
     own = beside(weights, "metadata.json")
     return found | (json.loads(own.read_text()) if own.is_file() else {})
+
+
+def _channel_names(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What each channel of the image holds that the network sees: the scan's own channels, then those of the slices beside it."""
+    count = settings["in_channels"]
+    own = ["image"] if count == 1 else [f"image, channel {i}" for i in range(count)]
+    names = own + [f"{name}, slice {offset:+d}" for offset in settings.get("neighbours", []) for name in own]
+    return {str(i): name for i, name in enumerate(names)}
 
 
 def _seen_at_once(settings: Mapping[str, Any]) -> list[int]:

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from hrcam_monai.utils.files import file_hash
+from hrcam_monai.workflows.model_bundle import described
 from hrcam_monai.workflows.model_folder import run_model
 from hrcam_monai.workflows.model_settings import ModelSettingsError
 from hrcam_monai.workflows.package import build_package, verify_package
@@ -106,3 +107,21 @@ def test_weights_without_a_record_and_names_that_are_no_folder_s(bundle_root, tm
     assert not any((tmp_path / "out").iterdir())
     with pytest.raises(ValueError, match=r"'\.\./x': no name for a bundle; use letters, digits, _ and -\."):
         build_package(tmp_path / "out", bundle_root, name="../x")
+
+
+@pytest.mark.parametrize(
+    ("channels", "neighbours", "named"),
+    [
+        (1, [], ["image"]),
+        (1, [-2, 2], ["image", "image, slice -2", "image, slice +2"]),
+        (2, [1], ["image, channel 0", "image, channel 1", "image, channel 0, slice +1", "image, channel 1, slice +1"]),
+    ],
+)
+def test_every_channel_that_the_network_sees_is_named(tmp_path, bundle_root, channels, neighbours, named):
+    record = json.loads((bundle_root / "models" / "network.json").read_text())
+    record["settings"] |= {"in_channels": channels, "neighbours": neighbours}
+    (tmp_path / "network.json").write_text(json.dumps(record))
+    metadata = json.loads((bundle_root / "configs" / "metadata.json").read_text())
+    image = described(metadata, tmp_path / "model.pt", first_is_finding=False)["network_data_format"]["inputs"]["image"]
+    assert image["num_channels"] == len(named)
+    assert list(image["channel_def"].values()) == named

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import typer
 from common import RESULTS, ROOT, RealData, environment, fill, table, write_json
+from monai.bundle import ConfigParser
 from tqdm import tqdm
 from tumour_scores import SENSITIVITY, Row, operating_point
 
@@ -33,9 +34,10 @@ POINTS = {"plain lesions": ("plain",), "any lesion": ("plain", "moderate", "fain
 
 
 @torch.no_grad()
-def read(candidate: Candidate, items: Sequence[Mapping[str, Any]], weights: Path, desc: str) -> Iterator[Row]:
+def read(
+    candidate: Candidate, parser: ConfigParser, items: Sequence[Mapping[str, Any]], weights: Path, desc: str
+) -> Iterator[Row]:
     """A row a head: grade, whether called abnormal and unlike, the heights of its map's peaks, the highest inside its mask."""
-    parser = fitting_parser(weights, ROOT / "bundle")
     preprocessing, spacing = parser.get_parsed_content("preprocessing"), parser["spacing"]
     check = CheckInputd(weights=weights, network=candidate.network, slice_axis=candidate.inferer.slice_axis)
     for item in tqdm(items, desc=desc, unit="head"):
@@ -80,7 +82,7 @@ def main(
     cohort: Annotated[Path, typer.Option(help="Cohort that the weights were trained on; its validation heads set the points.")],
     weights: Annotated[Path, typer.Option(help="Network.")] = ROOT / "bundle" / "models" / "model.pt",
     output: Annotated[Path, typer.Option(help="JSON file.")] = RESULTS / "healthy_heads.json",
-    site: Annotated[list[str], typer.Option(help="May be repeated.")] = list(SITES),  # noqa: B006
+    site: Annotated[list[str] | None, typer.Option(help="May be repeated; all by default.")] = None,
     page: Annotated[Path, typer.Option(help="Document with a place for the table.")] = ROOT / "docs" / "whole_heads.md",
 ) -> None:
     """Measure, print, write, and fill a document."""
@@ -89,12 +91,13 @@ def main(
         typer.echo(f"no real data at {data}; nothing is measured.")
         return
     candidate = load_candidate(ROOT / "bundle", f"shipped={weights}")
+    parser = fitting_parser(weights, ROOT / "bundle")
     manifest = load_manifest(cohort)
-    validation = list(read(candidate, manifest.items("validation", masks=True), weights, "validation"))
+    validation = list(read(candidate, parser, manifest.items("validation", masks=True), weights, "validation"))
     sites = {"validation heads, drawn": [r for r in validation if "inside" not in r]}
-    for name in site:
+    for name in site or SITES:
         items = [{"image": str(p), "subject": p.name} for p in sorted((data / SITES[name]).glob("*.nii.gz"))]
-        sites[name] = list(read(candidate, items, weights, name))
+        sites[name] = list(read(candidate, parser, items, weights, name))
     content = {**environment(0), "sensitivity": SENSITIVITY, "sites": [lines(n, r, validation) for n, r in sites.items()]}
     write_json(output, content)
     fill(page, "healthy_heads", shown(content))

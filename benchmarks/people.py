@@ -14,15 +14,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from common import RESULTS, ROOT, fill, table, write_json
+from evidence import GRADES, Study, auc, average, having, line, spread, target_row
 
 from hrcam_monai.data import load_manifest
 from hrcam_monai.metrics import bootstrap_interval
 
-OURS = "HR-CAM, people"
-GRADES = ("plain", "moderate", "faint", "all")
+NETWORK, OURS = "people", "HR-CAM, people"
 KINDS = ("bright", "dark", "mixed")
 MEASURES = ("best_dice", "pointing", "energy")  # shown beside pixel AP
-Result = dict[str, Any]
 
 
 def by_kind(rows: Sequence[Mapping[str, str]], kinds: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -35,7 +34,7 @@ def by_kind(rows: Sequence[Mapping[str, str]], kinds: Mapping[str, str]) -> dict
     return found
 
 
-def gathered(compared: Path, kinds: Mapping[str, str]) -> Result:
+def gathered(compared: Path, kinds: Mapping[str, str]) -> Study:
     """What is kept of one comparison: machine, seed, classification, localization, and pixel AP by the kind of lesion."""
     content = json.loads((compared / "comparison.json").read_text())
     with (compared / "per_subject.csv").open(newline="") as file:
@@ -44,67 +43,55 @@ def gathered(compared: Path, kinds: Mapping[str, str]) -> Result:
     return kept | {"kinds": by_kind(rows, kinds)}
 
 
-def of_method(result: Result, method: str, measure: str, group: str = "all") -> float:
-    return float(next(r[measure] for r in result["localization"] if (r["method"], r["group"]) == (method, group)))
-
-
-def auc(result: Result, group: str, network: str = "people") -> float:
-    return float(next(r["auc"] for r in result["classification"] if (r["network"], r["group"]) == (network, group)))
-
-
-def peers(result: Result) -> list[str]:
+def peers(result: Study) -> list[str]:
     """The methods that are not ours."""
     return sorted({r["method"] for r in result["localization"] if not r["method"].startswith("HR-CAM")})
 
 
-def best_peer(result: Result) -> float:
+def best_peer(result: Study) -> float:
     """Pixel AP of the best map of the plain CNN, read as ours or not; its layer is chosen with the masks, which ours has not."""
-    return max(of_method(result, m, "pixel_ap") for m in peers(result))
+    return max(float(line(result, m)["pixel_ap"]) for m in peers(result))
 
 
-def seeds_of(values: Sequence[float]) -> str:
-    """Mean, and each seed."""
-    return f"**{np.mean(values):.3f}** ({', '.join(f'{v:.3f}' for v in values)})"
-
-
-def targets(results: Sequence[Result]) -> str:
+def targets(results: Sequence[Study]) -> str:
     """What was aimed at, and what was found."""
     kinds = [r["kinds"] for r in results]
     rows = [
-        ("AUC, plain lesions", 0.97, [auc(r, "plain") for r in results]),
-        ("AUC, all", 0.85, [auc(r, "all") for r in results]),
-        ("pointing, plain lesions", 0.9, [of_method(r, OURS, "pointing", "plain") for r in results]),
+        ("AUC, plain lesions", 0.97, [auc(r, NETWORK, "plain") for r in results]),
+        ("AUC, all", 0.85, [auc(r, NETWORK) for r in results]),
+        ("pointing, plain lesions", 0.9, [line(r, OURS, "plain")["pointing"] for r in results]),
         (
             "pixel AP, ours / best peer read as ours or not",
             1.15,
-            [of_method(r, OURS, "pixel_ap") / best_peer(r) for r in results],
+            [line(r, OURS)["pixel_ap"] / best_peer(r) for r in results],
         ),
         ("pixel AP, bright / dark lesions", 0.8, [k["bright"]["pixel_ap"] / k["dark"]["pixel_ap"] for k in kinds]),
     ]
-    lines = [[n, f">= {t:g}", seeds_of(v), "met" if np.mean(v) >= t else "MISSED"] for n, t, v in rows]
-    return table(["what", "target", "mean (each seed)", ""], lines)
+    return table(
+        ["what", "target", "mean (each seed)", ""], [target_row(name, f">= {least:g}", found) for name, least, found in rows]
+    )
 
 
-def methods(results: Sequence[Result]) -> str:
+def methods(results: Sequence[Study]) -> str:
     """Every map, best first."""
-    names = sorted({r["method"] for r in results[0]["localization"]}, key=lambda m: -of_method(results[0], m, "pixel_ap"))
+    names = sorted({r["method"] for r in results[0]["localization"]}, key=lambda m: -line(results[0], m)["pixel_ap"])
     lines = []
     for name in names:
-        own = [r for r in results if any(x["method"] == name for x in r["localization"])]
-        means = [np.mean([of_method(r, name, "pixel_ap", g) for r in own]) for g in GRADES]
-        rest = [np.mean([of_method(r, name, m) for r in own]) for m in MEASURES]
+        own = having(results, name)
+        means = [average(own, name, "pixel_ap", g) for g in GRADES]
+        rest = [average(own, name, m) for m in MEASURES]
         lines.append([name, *(f"{v:.3f}" for v in means), *(f"{v:.2f}" for v in rest)])
     return table(["map", *(f"pixel AP, {g}" for g in GRADES), "best Dice", "pointing", "energy"], lines)
 
 
-def classification(results: Sequence[Result]) -> str:
+def classification(results: Sequence[Study]) -> str:
     """AUC of each network by grade."""
     names = sorted({c["network"] for c in results[0]["classification"]}, reverse=True)
-    lines = [[n, *(seeds_of([auc(r, g, n) for r in results]) for g in GRADES)] for n in names]
+    lines = [[n, *(spread([auc(r, n, g) for r in results]) for g in GRADES)] for n in names]
     return table(["network, AUC", *GRADES], lines)
 
 
-def page(results: Sequence[Result]) -> str:
+def page(results: Sequence[Study]) -> str:
     """The results as Markdown."""
     first = results[0]
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())

@@ -13,6 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform, Randomizable, Transform
 from torch import Tensor
 
+from hrcam_monai.transforms.bias_field import CorrectBiasFieldd
+
 __all__ = ["NeighbourSlicesd", "RandSlicesd", "SliceWeightsd", "slice_weights", "unstacked", "with_neighbours"]
 
 
@@ -90,14 +92,19 @@ class NeighbourSlicesd(MapTransform):
         return d
 
 
-def unstacked(preprocessing: Compose) -> list[Any]:
+def unstacked(preprocessing: Compose, *, leave_fields: bool = False) -> list[Any]:
     """The steps of a preprocessing but for `NeighbourSlicesd`: training keeps volumes, and stacks what it draws of them.
+
+    Args:
+        preprocessing: of evaluation.
+        leave_fields: without `CorrectBiasFieldd`, too: simulated heads have fields that were drawn, for training to see.
 
     Example:
         >>> unstacked(Compose([NeighbourSlicesd("image", neighbours=[1])]))
         []
     """
-    return [step for step in preprocessing.transforms if not isinstance(step, NeighbourSlicesd)]
+    left_out = (NeighbourSlicesd, CorrectBiasFieldd) if leave_fields else (NeighbourSlicesd,)
+    return [step for step in preprocessing.transforms if not isinstance(step, left_out)]
 
 
 def slice_weights(image: MetaTensor, *, ranges: Sequence[Sequence[int]] | None = None, slice_axis: int = 2) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hrcam_monai.phantoms.simulate import simulate_cohort
+from hrcam_monai.transforms.bias_field import CorrectBiasFieldd
 from hrcam_monai.workflows.configs import bundle_parser
 from tests.bundle.runs import CONFIGS, TINY, run
 
@@ -123,8 +124,8 @@ def test_lesions_are_drawn_anew_into_healthy_heads(tmp_path):
 
 
 @pytest.mark.slow
-def test_slices_with_those_beside_them(cohort, tmp_path):
-    told = {"dataset_dir": cohort, "neighbours": [-1, 1]}
+def test_slices_with_those_beside_them_and_even_fields(cohort, tmp_path):
+    told = {"dataset_dir": cohort, "neighbours": [-1, 1], "bias_correction": "n4"}
     done = run("train", cwd=tmp_path, output_dir=tmp_path / "out", **told, **QUICK, **SEEDS)
     assert done.returncode == 0, done.stderr
     assert weights(tmp_path / "out")["backbone.stages.0.conv0.conv.weight"].shape[1] == 3
@@ -136,6 +137,19 @@ def test_slices_with_those_beside_them(cohort, tmp_path):
     forgotten = run("inference", output_dir=tmp_path / "forgotten", dataset_dir=cohort, **read)
     assert forgotten.returncode == 1
     assert "neighbours was [-1, 1], is []" in forgotten.stderr
+    assert 'bias_correction was "n4", is null' in forgotten.stderr
+
+
+def test_people_are_read_with_even_fields_and_train_on_drawn_ones(tmp_path):
+    def corrected(steps):
+        return any(isinstance(step, CorrectBiasFieldd) and step.method == "n4" for step in steps.transforms)
+
+    for workflow in ("train", "evaluate", "inference"):
+        parser = bundle_parser(CONFIGS.parent, ["people"], workflow, dataset_dir=str(tmp_path), classes=["normal", "abnormal"])
+        assert corrected(parser.get_parsed_content("preprocessing"))
+    training = bundle_parser(CONFIGS.parent, ["drawn_lesions", "people"], "train", dataset_dir=str(tmp_path), classes=["a", "b"])
+    assert not corrected(training.get_parsed_content("train::preprocessing"))
+    assert corrected(training.get_parsed_content("validate::preprocessing"))
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Flipd, Invertd
 
 from hrcam_monai.transforms import NeighbourSlicesd, RandSlicesd
+from hrcam_monai.transforms.bias_field import CorrectBiasFieldd
 from hrcam_monai.transforms.slices import unstacked, with_neighbours
 
 
@@ -58,3 +59,9 @@ def test_training_takes_every_step_but_the_stacking_wherever_it_stands():
     first, last = Flipd("image", 0), Flipd("image", 1)
     assert unstacked(Compose([first, NeighbourSlicesd("image", neighbours=[1]), last])) == [first, last]
     assert unstacked(Compose([first, last])) == [first, last]
+
+
+def test_training_on_drawn_fields_leaves_them():
+    field, stack = CorrectBiasFieldd("image", method="n4"), NeighbourSlicesd("image", neighbours=[1])
+    assert unstacked(Compose([field, stack])) == [field]
+    assert unstacked(Compose([field, stack]), leave_fields=True) == []

@@ -70,6 +70,7 @@ class HRCAMInferer(Inferer):
             and what is `expected` of them, for `MapLoss` (training). None does not mix.
         slice_batch: slices a forward pass.
         edges: how often values move along edges; 0 leaves maps as the network draws them.
+        neighbours: of each slice, that the network is shown with it (`NeighbourSlicesd`); edges are those of the slice itself.
         scales: further sizes that the image is read at, as factors of its own (of its slices', where it is sliced); none by
             default. Each costs a forward pass, the factor squared as long.
 
@@ -97,6 +98,7 @@ class HRCAMInferer(Inferer):
         slice_sigma: float = 0.0,
         mixing: float | None = None,
         edges: int = 0,
+        neighbours: Sequence[int] = (),
         scales: Sequence[float] = (),
     ) -> None:
         if pooling not in POOLINGS:
@@ -116,6 +118,7 @@ class HRCAMInferer(Inferer):
         self.pooling = pooling
         self.sharpness = sharpness
         self.edges = edges
+        self.beside = len(neighbours)
         self.scales = list(scales)
         self.slice_axis = slice_axis
         self.slice_sigma = slice_sigma
@@ -219,9 +222,9 @@ class HRCAMInferer(Inferer):
     def _along_edges(self, maps: Tensor, x: Tensor) -> Tensor:
         """Maps moved along the edges of what the network sees at once."""
         if self.slice_axis is None:
-            return along_edges(maps, x, self.edges)
+            return along_edges(maps, x, self.edges, beside=self.beside)
         parts = zip(self._slices(maps).split(self.slice_batch), self._slices(x).split(self.slice_batch), strict=True)
-        return self._stacked([along_edges(m, image, self.edges) for m, image in parts], len(x))
+        return self._stacked([along_edges(m, image, self.edges, beside=self.beside) for m, image in parts], len(x))
 
     def _slices(self, x: Tensor) -> Tensor:
         """[B, C, *spatial] -> [B * slices, C, *]."""

@@ -117,6 +117,19 @@ def test_along_edges_the_score_is_still_the_pooled_map(shape, axis):
         HRCAMInferer(edges=-1)
 
 
+def test_edges_are_those_of_the_slice_and_not_of_those_beside_it():
+    net = HRCAMNet(StageCNN(in_channels=3), num_classes=2, in_channels=3, pooling="lse").eval()
+    with torch.no_grad():
+        next(net.backbone.parameters())[:, 1:] = 0  # what lies beside is not seen
+    x = torch.rand(1, 3, 24, 24, 3)
+    other = torch.cat([x[:, :1], torch.rand(1, 2, 24, 24, 3)], dim=1)
+    told, untold = (
+        [HRCAMInferer(slice_axis=2, edges=3, neighbours=n)(y, net)["maps"] for y in (x, other)] for n in ([-1, 1], [])
+    )
+    torch.testing.assert_close(*told)
+    assert not torch.allclose(*untold)
+
+
 @pytest.mark.parametrize("pooling", ["gap", "lse"])
 @pytest.mark.parametrize(
     ("shape", "axis", "dims"), [((24, 20), None, 2), ((24, 20, 3), 2, 2), ((3, 24, 20), 0, 2), ((16, 20, 12), None, 3)]

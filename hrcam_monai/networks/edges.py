@@ -27,7 +27,9 @@ def _neighbours(x: Tensor, reach: Sequence[int]) -> Tensor:
     return torch.stack(found, dim=2)
 
 
-def along_edges(maps: Tensor, images: Tensor, steps: int = 10, reach: Sequence[int] = (1, 2, 4), contrast: float = 0.3) -> Tensor:
+def along_edges(
+    maps: Tensor, images: Tensor, steps: int = 10, reach: Sequence[int] = (1, 2, 4), contrast: float = 0.3, *, beside: int = 0
+) -> Tensor:
     """Pixel-adaptive refinement: each value becomes the mean of its neighbours', those of like intensity weighing most.
 
     Coarse maps take on the outlines of what they lie on. A mean of values stays within their range. Source: PAMR (Araslanov and
@@ -39,6 +41,7 @@ def along_edges(maps: Tensor, images: Tensor, steps: int = 10, reach: Sequence[i
         steps: how often values move.
         reach: distances of the neighbours, voxels.
         contrast: a difference of so many local standard deviations divides a neighbour's weight by e.
+        beside: so many slices beside each image follow its own channels (`with_neighbours`); their edges are not the map's.
 
     Returns:
         [B, K, *spatial].
@@ -52,6 +55,7 @@ def along_edges(maps: Tensor, images: Tensor, steps: int = 10, reach: Sequence[i
     """
     if len(maps) != len(images) or maps.shape[2:] != images.shape[2:]:
         raise ValueError(f"maps are {tuple(maps.shape)}, images {tuple(images.shape)}; they must be on one grid.")
+    images = images[:, : images.shape[1] // (1 + beside)]
     around = _neighbours(images, reach)
     spread = around.std(dim=2, keepdim=True)
     unlike = (around - images.unsqueeze(2)).abs() / (contrast * spread + 1e-8)

@@ -88,6 +88,5 @@ class BatchSeeds:
             self.taps = self.taps or locate_taps(self.teacher, (1, *image.shape[1:]))
             own = image[found]
             maps = mirrored_layer_cam(self.teacher, own, label[found], self.taps, power=self.power)
-            slices = own[:, : own.shape[1] // (1 + len(self.neighbours))]
-            seeds[found] = scaled(along_edges(maps, slices)).to(seeds.dtype)
+            seeds[found] = scaled(along_edges(maps, own, beside=len(self.neighbours))).to(seeds.dtype)
         return seeds

@@ -124,9 +124,12 @@ class SeedHandler:
         for own, images in zip(found, slices, strict=True):
             if own.any():
                 parts = zip(own.split(BATCH), images.split(BATCH), strict=True)
-                own = torch.cat([along_edges(m.to(self.device), image.to(self.device)).cpu() for m, image in parts])
+                own = torch.cat([self._along_edges(m, image) for m, image in parts])
             own = own[0] if self.slice_axis is None else own.movedim(0, self.slice_axis + 1)
             yield scaled(own[None])[0].half()
+
+    def _along_edges(self, maps: Tensor, images: Tensor) -> Tensor:
+        return along_edges(maps.to(self.device), images.to(self.device), beside=len(self.neighbours)).cpu()
 
     @property
     def device(self) -> torch.device:

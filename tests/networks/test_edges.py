@@ -52,3 +52,8 @@ def test_an_image_of_one_value_smooths():
 def test_grids_must_agree():
     with pytest.raises(ValueError, match=r"maps are \(1, 1, 8, 8\), images \(1, 1, 8, 9\); they must be on one grid"):
         along_edges(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 9))
+
+
+def test_edges_of_slices_beside_do_not_count():
+    maps, own, beside = torch.rand(2, 1, 12, 12), torch.rand(2, 2, 12, 12), torch.rand(2, 4, 12, 12)
+    assert torch.equal(along_edges(maps, torch.cat([own, beside], dim=1), beside=2), along_edges(maps, own))

@@ -6,10 +6,11 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from hrcam_monai.data import CachedCohort, Failures
-from hrcam_monai.networks import HRCAMNet, StageCNN
+from hrcam_monai.networks import HRCAMNet, StageCNN, locate_taps
 from hrcam_monai.networks.edges import along_edges
 from hrcam_monai.seeds import SeedHandler, own_maps
 from hrcam_monai.seeds.handler import image_and_target
+from hrcam_monai.seeds.layer_cam import mirrored_layer_cam
 
 
 def cohort(folder, shape=(24, 20, 1)):
@@ -86,6 +87,18 @@ def test_each_further_round_begins_with_seeds_of_the_networks_own_maps(tmp_path)
     for item, image, seed, own in zip(items, images, four, expected, strict=True):
         own = along_edges(own[None], image[None])[0]
         assert torch.allclose(seed[..., 0].float(), own / own.max(), atol=1e-3), item["subject"]
+
+
+def test_edges_are_those_of_the_slice_and_not_of_those_beside_it(tmp_path):
+    data = cohort(tmp_path, (24, 20, 3))
+    torch.manual_seed(3)
+    net = HRCAMNet(StageCNN(in_channels=3, channels=(4, 6), convs=(1, 1)), 2, in_channels=3)
+    (seeds,) = run(SeedHandler(data, net, tmp_path, slice_axis=2, neighbours=[-1, 1], power=2.0), epochs=1)
+    image = data.items()[0]["image"].as_tensor()
+    stack = torch.cat([image[..., 1], image[..., 0], image[..., 2]])[None]
+    maps = mirrored_layer_cam(net.backbone, stack, torch.tensor([0]), locate_taps(net.backbone, (1, 3, 24, 20)), power=2.0)
+    moved = along_edges(maps, stack[:, :1])[0]
+    torch.testing.assert_close(seeds[0][..., 1].float() / seeds[0][..., 1].max(), moved / moved.max(), atol=2e-3, rtol=0)
 
 
 def test_a_batch_brings_its_seeds_as_target():

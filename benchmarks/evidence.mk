@@ -100,11 +100,16 @@ $(WORK)/people_compared_%/comparison.json: $(WORK)/people_%/model.pt $(WORK)/sec
 		--method "MONAI Grad-CAM" --method "TorchCAM LayerCAM"
 
 .PHONY: evidence-people
-evidence-people: $(foreach s,$(SEEDS),$(WORK)/people_compared_$(s)/comparison.json) ## docs/people.md: trained on people, asked about people never seen (an hour a seed)
+evidence-people: $(foreach s,$(SEEDS),$(WORK)/people_compared_$(s)/comparison.json) ## docs/people.md: trained on people, asked about people never seen (an hour and a half a seed)
+	$(BIN)/python -W ignore benchmarks/people_ceiling.py --cohort $(WORK)/people/heads --second $(WORK)/second
 	$(BIN)/python benchmarks/people.py --second $(WORK)/second $(foreach c,$^,--compared $(dir $(c)))
 	$(BIN)/python benchmarks/healthy_heads.py --data $(REAL) --cohort $(WORK)/people/heads --weights $(WORK)/people_0/model.pt \
 		--site OASIS --page docs/people.md --output $(RESULTS)/people/healthy_heads.json
 	$(BIN)/python benchmarks/whole_heads.py --data $(REAL) --model $(WORK)/people_0 --page docs/people.md
+	$(BIN)/python -W ignore benchmarks/failures.py --study $(WORK)/second=$(WORK)/people_compared_0 --weights $(WORK)/people_0/model.pt \
+		--name people --output docs/figures/people_worst.png
+	$(BIN)/python -W ignore benchmarks/healthy_picture.py --data $(REAL) --weights $(WORK)/people_0/model.pt \
+		--results $(RESULTS)/people/healthy_heads.json --output docs/figures/people_healthy.png
 
 PHANTOM_CV = $(BIN)/python -W ignore -m hrcam_monai cross-validate --dataset-dir $(WORK)/$(1) --output $(WORK)/$(1)_folds
 COARSE_TUMOURS := --set "spacing=[2,2,2]" --set "roi_size=[80,100,80]" --set slice_sigma=2.0 \

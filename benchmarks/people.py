@@ -1,6 +1,8 @@
 """What a network that was trained on people finds in people never seen: docs/people.md, from what `hrcam compare` wrote.
 
 python benchmarks/people.py --second work/second --compared work/people_compare_0 --compared work/people_compare_1
+
+What `people_ceiling.py` found is read from the results of the repository, where it is there.
 """
 
 from __future__ import annotations
@@ -53,7 +55,14 @@ def best_peer(result: Study) -> float:
     return max(float(line(result, m)["pixel_ap"]) for m in peers(result))
 
 
-def targets(results: Sequence[Study]) -> str:
+def optional(name: str) -> dict[str, Any]:
+    """A result beside those of the seeds, or nothing."""
+    path = RESULTS / "people" / f"{name}.json"
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
+def targets(results: Sequence[Study], ceiling: Mapping[str, Any]) -> str:
     """What was aimed at, and what was found."""
     kinds = [r["kinds"] for r in results]
     rows = [
@@ -67,9 +76,22 @@ def targets(results: Sequence[Study]) -> str:
         ),
         ("pixel AP, bright / dark lesions", 0.8, [k["bright"]["pixel_ap"] / k["dark"]["pixel_ap"] for k in kinds]),
     ]
+    if ceiling:
+        told = ceiling["results"]["all"]["pixel_ap"]
+        rows.append(("pixel AP, ours / our network told every voxel", 0.7, [line(r, OURS)["pixel_ap"] / told for r in results]))
     return table(
         ["what", "target", "mean (each seed)", ""], [target_row(name, f">= {least:g}", found) for name, least, found in rows]
     )
+
+
+def ceiling_table(ceiling: Mapping[str, Any], results: Sequence[Study]) -> str:
+    """Our network told every voxel of the same training heads, beside ours, by grade and by kind of lesion."""
+    lines = []
+    for name, found in ceiling["results"].items():
+        ours = [r["kinds"][name]["pixel_ap"] if name in KINDS else line(r, OURS, name)["pixel_ap"] for r in results]
+        lines.append([name, str(found["subjects"]), f"{found['auc']:.3f}", f"{found['pixel_ap']:.3f}", f"{np.mean(ours):.3f}"])
+    head = ["lesions", "heads", "AUC, told every voxel", "pixel AP, told every voxel", "pixel AP, ours, mean of the seeds"]
+    return f"`benchmarks/people_ceiling.py`, seed {ceiling['seed']}, {ceiling['epochs']} epochs:\n\n{table(head, lines)}"
 
 
 def methods(results: Sequence[Study]) -> str:
@@ -98,7 +120,9 @@ def page(results: Sequence[Study]) -> str:
     made = f"{first['machine']['cpu']}; {versions}. Training seeds: {', '.join(str(r['seed']) for r in results)}."
     kinds = [f"{n} {first['kinds'][n]['subjects']}" for n in KINDS]
     counted = f"Heads by what their lesions are: {', '.join(kinds)}."
-    return "\n\n".join([made, targets(results), counted, classification(results), methods(results)])
+    ceiling = optional("ceiling")
+    parts = [made, targets(results, ceiling), counted, classification(results), methods(results)]
+    return "\n\n".join(parts + ([ceiling_table(ceiling, results)] if ceiling else []))
 
 
 def main(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.data import set_rnd
 from monai.transforms import Transform
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -23,6 +24,7 @@ from hrcam_monai.weights import load_weights
 __all__ = ["CHECK", "CheckInputd", "check_file", "is_unlike", "read_input_check", "unlike", "write_input_check"]
 
 logger = logging.getLogger(__name__)
+SEED = 0  # of what varies the training images that a check is learnt from
 CHECK = "input_check"  # key of an item, and column of predictions.csv
 AS_TRAINED, NOT_KNOWN, UNLIKE = "as trained", "not known", "unlike the training scans"
 TOLD = {
@@ -67,7 +69,8 @@ def write_input_check(
     Args:
         weights: the network's file.
         network: as it was trained.
-        training, held_out: items whose `image` is preprocessed, [C, *spatial]; people of one are not in the other.
+        training, held_out: items whose `image` is preprocessed, [C, *spatial]; people of one are not in the other. Where random
+            transforms vary them, they draw the same each time.
         slice_axis: as `describe`. With too few images nothing is kept, and that is told.
 
     Example:
@@ -76,6 +79,7 @@ def write_input_check(
     if not is_main_process():
         return
     device = next(network.parameters()).device
+    set_rnd(training, SEED)
 
     def described(items: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
         made = [

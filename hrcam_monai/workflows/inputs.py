@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hrcam_monai.input_check import check_file, write_input_check
@@ -11,13 +12,20 @@ from hrcam_monai.workflows.model_settings import load_model
 __all__ = ["learn_inputs"]
 
 
-def learn_inputs(model: str | Path, dataset_dir: str | Path, bundle_root: str | Path | None = None) -> Path:
+def learn_inputs(
+    model: str | Path,
+    dataset_dir: str | Path,
+    bundle_root: str | Path | None = None,
+    *,
+    overlays: Sequence[str] | None = None,
+) -> Path:
     """Write what tells later scans that are unlike those of the training, for weights that were trained without it.
 
     Args:
         model: a model folder or its weights.
         dataset_dir: folder of the manifest that the model was trained on: its training and validation images are read.
         bundle_root: the bundle with the configs; found by default.
+        overlays: configs that the model was trained with, where more than its record tells were laid over the training's.
 
     Returns:
         the file, beside the weights.
@@ -33,12 +41,12 @@ def learn_inputs(model: str | Path, dataset_dir: str | Path, bundle_root: str | 
     """
     weights = weights_file(model)
     root = Path(bundle_root) if bundle_root is not None else find_bundle(weights)
-    parser = fitting_parser(weights, root, workflow="train")
+    parser = fitting_parser(weights, root, overlays, workflow="train")
     parser["dataset_dir"], parser["output_dir"] = str(dataset_dir), str(weights.absolute().parent)
     network = parser.get_parsed_content("network_def")
     load_model(network, weights, parser.get_parsed_content("model_settings"))
     network.to(parser.get_parsed_content("device"))
-    training, held_out = (parser.get_parsed_content(f"{stage}::dataset").items() for stage in ("train", "validate"))
+    training, held_out = parser.get_parsed_content("known_inputs"), parser.get_parsed_content("validate::dataset").items()
     write_input_check(weights, network, training, held_out, slice_axis=parser.get_parsed_content("slice_axis"))
     parser.get_parsed_content("failures").finish()
     return check_file(weights)

@@ -4,9 +4,11 @@ import logging
 
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import Dataset, MetaTensor
+from monai.transforms import RandScaleIntensityd
 
 from hrcam_monai.input_check import CheckInputd, check_file, write_input_check
+from hrcam_monai.input_check.check import read_input_check
 from hrcam_monai.networks import HRCAMNet, StageCNN
 from hrcam_monai.weights import save_weights
 
@@ -50,6 +52,20 @@ def test_it_looks_through_the_weights_though_nobody_has_loaded_them(trained):
     fresh = HRCAMNet(StageCNN(spatial_dims=2, channels=(4, 6), convs=(1, 1)), 2, spatial_dims=2)
     assert CheckInputd(weights, fresh, slice_axis=2)(images(1, 2)[0])["input_check"] == "as trained"
     assert all(torch.equal(a, b) for a, b in zip(fresh.state_dict().values(), net.state_dict().values(), strict=True))
+
+
+def test_images_that_vary_widen_what_is_known_and_vary_alike_each_time(trained, tmp_path):
+    weights, net = trained
+    shifted = {"image": images(1, 2)[0]["image"] * 1.6}
+    assert "its contrast" in CheckInputd(weights, net, slice_axis=2)(shifted)["input_check"]
+    for name in ("one.pt", "two.pt"):
+        varied = Dataset(images(30, 0), RandScaleIntensityd("image", factors=0.9, prob=1.0))
+        held_out = Dataset(images(20, 1), RandScaleIntensityd("image", factors=0.9, prob=1.0).set_random_state(1))
+        write_input_check(tmp_path / name, net, varied, [held_out[i] for i in range(20)], slice_axis=2)
+    one, two = (read_input_check(tmp_path / name) for name in ("one.pt", "two.pt"))
+    assert all(torch.equal(one[name].mean, two[name].mean) for name in one)
+    save_weights(net, tmp_path / "one.pt")
+    assert CheckInputd(tmp_path / "one.pt", net, slice_axis=2)(shifted)["input_check"] == "as trained"
 
 
 def test_without_a_file_nothing_is_known_and_a_torn_one_is_told(trained, caplog):

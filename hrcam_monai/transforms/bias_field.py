@@ -21,6 +21,7 @@ __all__ = ["METHODS", "CorrectBiasFieldd"]
 logger = logging.getLogger(__name__)
 METHODS = ("n4",)
 GRID_MM = 4.0  # of the shrunken image that the field is fitted on: that of a 1 mm scan in `prepare`
+NEGATIVE = 0.05  # share of the voxels: so many may be, as interpolation and noise make them
 LEFT = "bias field left: it has negative intensities"
 
 
@@ -28,8 +29,8 @@ class CorrectBiasFieldd(MapTransform):
     """Correct the bias field of stripped heads by N4; put it after what lays them on the network's grid, before normalization.
 
     A network that was trained on scans as `prepare` hands them on takes the middle of a head, which a receive field makes bright,
-    for something else. An image with negative intensities (normalised already) is left as it is, for N4 works on logarithms: that
-    is told on the console, and in `head` where there is one.
+    for something else. An image with many negative intensities (normalised already) is left as it is, for N4 works on logarithms:
+    that is told on the console, and in `head` where there is one. The field is fitted where intensities are above 0.
 
     Args:
         keys: of volumes [C, X, Y, Z], 0 outside the brain.
@@ -58,7 +59,7 @@ class CorrectBiasFieldd(MapTransform):
             image = d[key]
             if image.ndim != 4:
                 raise ValueError(f"bias_correction is {self.method}, but images are not volumes; set it to null.")
-            if bool((image < 0).any()):
+            if float((image < 0).sum()) > NEGATIVE * float((image != 0).sum()):
                 logger.warning(f"{d.get('file', key)}: {LEFT} (normalised already?); give the scan as it was taken.")
                 if HEAD in d:
                     d[HEAD] = f"{d[HEAD]}, {LEFT}"

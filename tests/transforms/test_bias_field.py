@@ -34,7 +34,7 @@ def test_a_field_is_taken_out_on_the_networks_grid(spacing):
 
 
 def test_each_channel_by_itself_and_none_changed_in_place():
-    image = MetaTensor(torch.cat([head(), head(0.35)]), affine=head().affine)
+    image = MetaTensor(torch.cat([head(), head(0.35)]).as_tensor(), affine=head().affine)
     before = image.clone()
     found = CorrectBiasFieldd("image", method="n4")({"image": image})["image"]
     alone = CorrectBiasFieldd("image", method="n4")({"image": head(0.35)})["image"]
@@ -62,6 +62,16 @@ def test_negative_intensities_are_left_and_told(caplog):
     assert caplog.messages == [
         "a/b.nii.gz: bias field left: it has negative intensities (normalised already?); give the scan as it was taken."
     ]
+
+
+def test_a_few_negative_voxels_do_not_keep_a_field(caplog):
+    truth, uneven = head(), head(0.35)
+    uneven[:, 16, 16, :12] = -1.0
+    found = CorrectBiasFieldd("image", method="n4")({"image": uneven})["image"]
+    inside = (truth > 0) & (uneven > 0)
+    assert (found[inside] / truth[inside]).log().std() < 0.4 * (uneven[inside] / truth[inside]).log().std()
+    assert (found[:, 16, 16, :12] <= 0).all()
+    assert not caplog.messages
 
 
 def test_bad_input():

@@ -20,6 +20,7 @@ from evidence import GRADES, Study, auc, average, having, line, spread, target_r
 
 from hrcam_monai.data import load_manifest
 from hrcam_monai.metrics import bootstrap_interval
+from hrcam_monai.metrics.classification import calibration_error
 
 NETWORK, OURS = "people", "HR-CAM, people"
 KINDS = ("bright", "dark", "mixed")
@@ -36,13 +37,25 @@ def by_kind(rows: Sequence[Mapping[str, str]], kinds: Mapping[str, str]) -> dict
     return found
 
 
+def answers(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Of how many heads our network says abnormal, and its calibration error; without masks and thresholds of the test."""
+    own = [r for r in rows if r["network"] == NETWORK and r["probability"]]
+    heads = {r["subject"]: (int(r["label"]), float(r["probability"])) for r in own}
+    labels, p = (np.array(values) for values in zip(*heads.values(), strict=True))
+    called = {
+        name: [int((p[labels == i] > 0.5).sum()), int((labels == i).sum())] for i, name in enumerate(("normal", "abnormal"))
+    }
+    return {"called_abnormal": called, "calibration_error": calibration_error(labels, np.stack([1 - p, p], axis=1))}
+
+
 def gathered(compared: Path, kinds: Mapping[str, str]) -> Study:
     """What is kept of one comparison: machine, seed, classification, localization, and pixel AP by the kind of lesion."""
     content = json.loads((compared / "comparison.json").read_text())
     with (compared / "per_subject.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["method"] == OURS and r["pixel_ap"]]
+        everything = list(csv.DictReader(file))
+    rows = [r for r in everything if r["method"] == OURS and r["pixel_ap"]]
     kept = {k: content[k] for k in ("machine", "versions", "seed", "commit", "classification", "localization")}
-    return kept | {"kinds": by_kind(rows, kinds)}
+    return kept | {"kinds": by_kind(rows, kinds), "answers": answers(everything)}
 
 
 def peers(result: Study) -> list[str]:
@@ -110,7 +123,17 @@ def classification(results: Sequence[Study]) -> str:
     """AUC of each network by grade."""
     names = sorted({c["network"] for c in results[0]["classification"]}, reverse=True)
     lines = [[n, *(spread([auc(r, n, g) for r in results]) for g in GRADES)] for n in names]
-    return table(["network, AUC", *GRADES], lines)
+    told = [r["answers"] for r in results]
+    counts = {
+        name: ", ".join(f"{a['called_abnormal'][name][0]} of {a['called_abnormal'][name][1]}" for a in told)
+        for name in ("normal", "abnormal")
+    }
+    errors = spread([a["calibration_error"] for a in told])
+    return (
+        f"{table(['network, AUC', *GRADES], lines)}\n\nAt the threshold that validation people set, {NETWORK} calls abnormal: "
+        f"of the normal heads {counts['normal']}, of the abnormal ones {counts['abnormal']}. "
+        f"Calibration error (ten bins): {errors}."
+    )
 
 
 def page(results: Sequence[Study]) -> str:

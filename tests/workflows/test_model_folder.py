@@ -13,9 +13,14 @@ from hrcam_monai.workflows.model_settings import ModelSettingsError
 BUNDLE = Path(__file__).parents[2] / "bundle"
 
 
-@pytest.mark.parametrize(
-    ("folder", "classes"), [(".", ["normal", "abnormal"]), ("brain_tumor_t1ce", ["meningioma", "glioma", "pituitary"])]
-)
+SHIPPED = [
+    (".", ["normal", "abnormal"]),
+    ("people", ["normal", "abnormal"]),
+    ("brain_tumor_t1ce", ["meningioma", "glioma", "pituitary"]),
+]
+
+
+@pytest.mark.parametrize(("folder", "classes"), SHIPPED)
 def test_a_record_finds_its_configuration(folder, classes):
     weights = weights_file(BUNDLE / "models" / folder)
     parser = fitting_parser(weights, find_bundle(weights))

@@ -33,26 +33,47 @@ def compared(tmp_path):
     (tmp_path / "comparison.json").write_text(json.dumps(result(0, 0.3)))
     with (tmp_path / "per_subject.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["subject", "method", "pixel_ap"])
-        writer.writerows(
-            [["a", people.OURS, 0.4], ["b", people.OURS, 0.2], ["c", people.OURS, 0.1], ["a", PEER, 0.9], ["d", people.OURS, ""]]
-        )
+        writer.writerow(["subject", "network", "label", "probability", "method", "pixel_ap"])
+        ours = [("a", 1, 0.9, 0.4), ("b", 1, 0.8, 0.2), ("c", 1, 0.4, 0.1), ("d", 0, 0.3, "")]
+        writer.writerows([subject, "people", label, p, people.OURS, ap] for subject, label, p, ap in ours)
+        writer.writerow(["a", "base", 1, 0.1, PEER, 0.9])
     return tmp_path
 
 
-def test_what_is_kept_of_a_comparison(compared):
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(people, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_what_is_kept_of_a_comparison(compared, results):
     kept = people.gathered(compared, {"a": "bright", "b": "dark", "c": "mixed", "d": "none"})
     assert {name: (k["subjects"], k["pixel_ap"]) for name, k in kept["kinds"].items()} == {
         "bright": (1, 0.4),
         "dark": (1, 0.2),
         "mixed": (1, 0.1),
     }
+    assert kept["answers"]["called_abnormal"] == {"normal": [0, 1], "abnormal": [2, 3]}
+    assert kept["answers"]["calibration_error"] == pytest.approx((0.1 + 0.2 + 0.6 + 0.3) / 4)
     text = people.page([kept])
+    assert "of the normal heads 0 of 1, of the abnormal ones 2 of 3." in text
     assert "| AUC, plain lesions | >= 0.97 | **0.980** (0.980) | met |" in text
     assert "| pixel AP, ours / best peer read as ours or not | >= 1.15 | **1.500** (1.500) | met |" in text
     assert "| pointing, plain lesions | >= 0.9 | **0.500** (0.500) | MISSED |" in text
     assert "| pixel AP, bright / dark lesions | >= 0.8 | **2.000** (2.000) | met |" in text
     assert f"| {PEER} | 0.200 |" in text
+
+
+def test_the_ceiling_stands_beside_ours(compared, results):
+    kept = people.gathered(compared, {"a": "bright", "b": "dark", "c": "mixed", "d": "none"})
+    assert "told every voxel" not in people.page([kept])
+    found = {"subjects": 3, "auc": 0.9, "pixel_ap": 0.4}
+    ceiling = {"seed": 0, "epochs": 30, "results": {name: found for name in ("all", "plain", "bright")}}
+    (results / "people").mkdir()
+    (results / "people" / "ceiling.json").write_text(json.dumps(ceiling))
+    text = people.page([kept])
+    assert "| pixel AP, ours / our network told every voxel | >= 0.7 | **0.750** (0.750) | met |" in text
+    assert "| bright | 3 | 0.900 | 0.400 | 0.400 |" in text
 
 
 def test_the_kind_of_a_heads_lesions():

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from common import RESULTS, ROOT, fill, table, write_json
-from evidence import GRADES, Study, auc, average, having, line, spread, target_row
+from evidence import GRADES, Study, auc, average, having, line, optional, spread, target_row
 
 from hrcam_monai.data import load_manifest
 from hrcam_monai.metrics import bootstrap_interval
@@ -68,14 +68,7 @@ def best_peer(result: Study) -> float:
     return max(float(line(result, m)["pixel_ap"]) for m in peers(result))
 
 
-def optional(name: str) -> dict[str, Any]:
-    """A result beside those of the seeds, or nothing."""
-    path = RESULTS / "people" / f"{name}.json"
-    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return content
-
-
-def targets(results: Sequence[Study], ceiling: Mapping[str, Any]) -> str:
+def targets(results: Sequence[Study], ceiling: Mapping[str, Any] | None) -> str:
     """What was aimed at, and what was found."""
     kinds = [r["kinds"] for r in results]
     rows = [
@@ -143,7 +136,7 @@ def page(results: Sequence[Study]) -> str:
     made = f"{first['machine']['cpu']}; {versions}. Training seeds: {', '.join(str(r['seed']) for r in results)}."
     kinds = [f"{n} {first['kinds'][n]['subjects']}" for n in KINDS]
     counted = f"Heads by what their lesions are: {', '.join(kinds)}."
-    ceiling = optional("ceiling")
+    ceiling = optional(RESULTS / "people", "ceiling.json")
     parts = [made, targets(results, ceiling), counted, classification(results), methods(results)]
     return "\n\n".join(parts + ([ceiling_table(ceiling, results)] if ceiling else []))
 
@@ -158,8 +151,9 @@ def main(
         result = gathered(folder, kinds)
         write_json(RESULTS / "people" / f"second_{result['seed']}.json", result)
     results = [json.loads(p.read_text()) for p in sorted((RESULTS / "people").glob("second_*.json"))]
-    fill(ROOT / "docs" / "people.md", "people", page(results))
-    typer.echo(page(results))
+    text = page(results)
+    fill(ROOT / "docs" / "people.md", "people", text)
+    typer.echo(text)
 
 
 if __name__ == "__main__":
